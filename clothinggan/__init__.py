@@ -1,0 +1,28 @@
+"""ClothingGAN: trains small GANs on Fashion-MNIST, goes on where it stopped, shows what they draw.
+
+>>> import clothinggan
+>>> generator = clothinggan.load_generator("weights/clothingGANepoch200.h5")
+>>> latent_vectors = clothinggan.draw_latent_vectors(count=25, latent_size=100, seed=0)
+>>> images = clothinggan.generate(generator, latent_vectors)  # (25, 28, 28) float32 in [0, 1]
+"""
+
+from importlib import import_module
+
+__version__ = "1.0.0"
+
+_HOMES = {
+    "ClothingGANError": "errors",
+    "draw_latent_vectors": "models",
+    "generate": "models",
+    "load_data": "data",
+    "load_generator": "checkpoint",
+    "PRESETS": "presets",
+}
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    # On first use: importing the package does not wait for TensorFlow.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'clothinggan' has no attribute '{name}'")
+    return getattr(import_module(f"clothinggan.{_HOMES[name]}"), name)

@@ -1,0 +1,22 @@
+"""`python -m clothinggan` lists the commands."""
+
+from clothinggan import __version__
+
+COMMANDS = {
+    "train": "train a GAN from the start",
+    "resume": "go on with a training run where it stopped",
+    "display": "show what a generator draws",
+}
+
+
+def main() -> int:
+    """Prints the commands; returns the exit status."""
+    print(f"ClothingGAN {__version__}: small GANs on Fashion-MNIST\n")
+    for command, purpose in COMMANDS.items():
+        print(f"  python -m clothinggan.{command:<10} {purpose}")
+    print("\nEach tells its options with --help.")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

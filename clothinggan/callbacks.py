@@ -1,0 +1,189 @@
+"""What happens around the steps and epochs of a run, as Keras callbacks."""
+
+import csv
+import io
+import math
+import time
+from typing import TYPE_CHECKING
+
+import keras
+from matplotlib.figure import Figure
+
+from clothinggan import files
+from clothinggan.errors import ClothingGANError
+from clothinggan.figures import draw_grid, draw_losses, save_png
+from clothinggan.models import draw_latent_vectors, generate
+from clothinggan.signals import StoppedBySignal, StopRequests
+
+if TYPE_CHECKING:
+    from clothinggan.run import Run
+
+HISTORY_COLUMNS = ["epoch", "d_loss", "g_loss", "accuracy_real", "accuracy_fake", "seconds"]
+SHEET_IMAGES = 25
+SECONDS_BETWEEN_SAVES = 300
+SECONDS_BETWEEN_LINES = 30
+
+
+class RunCallback(keras.callbacks.Callback):
+    """A callback that knows the run it belongs to."""
+
+    def __init__(self, run: "Run"):
+        super().__init__()
+        self.run = run
+
+
+class LossGuard(RunCallback):
+    """Stops a run whose losses are no longer numbers, before anything of it is saved."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        for name, value in logs.items():
+            if not math.isfinite(value):
+                raise ClothingGANError(
+                    f"{name} became {value} at step {self.run.record.step_in_epoch + 1} of epoch "
+                    f"{self.run.record.epoch + 1}"
+                )
+
+
+class HistoryKeeper(RunCallback):
+    """Counts steps, and after each epoch notes losses and accuracies: in the record, in history.csv."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.run.count_step()
+
+    def on_epoch_end(self, epoch, logs=None):
+        accuracy_real, accuracy_fake = self.run.gan.accuracy(self.run.images)
+        self.run.complete_epoch(
+            {
+                "d_loss": logs["d_loss"],
+                "g_loss": logs["g_loss"],
+                "accuracy_real": accuracy_real,
+                "accuracy_fake": accuracy_fake,
+            }
+        )
+        text = io.StringIO()
+        rows = csv.DictWriter(text, HISTORY_COLUMNS, lineterminator="\n")
+        rows.writeheader()
+        rows.writerows(self.run.record.history)
+        files.write_text(self.run.folder / "history.csv", text.getvalue())
+
+
+class ImageSheets(RunCallback):
+    """With each numbered file draws 25 images, from the same latent vectors each time, and the losses."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self.run.is_milestone():
+            return
+        record = self.run.record
+        save_png(draw_sheet(self.run), self.run.folder / f"{self.run.prefix}epoch{record.epoch}.png")
+        save_png(draw_losses(record.history), self.run.folder / "losses.png")
+
+
+class SheetWindow(RunCallback):
+    """Shows each numbered file's 25 images in a window too."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self.run.is_milestone():
+            return
+        import matplotlib.pyplot as plt
+
+        figure = plt.figure(self.run.prefix, clear=True)
+        draw_sheet(self.run, figure)
+        plt.show(block=False)
+        plt.pause(0.1)  # Lets the window draw itself.
+
+
+class Checkpoints(RunCallback):
+    """Saves: numbered files, the latest after each epoch and every five minutes, and when asked to stop."""
+
+    def __init__(self, run: "Run", requests: StopRequests):
+        super().__init__(run)
+        self.requests = requests
+        self.last_save = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        at_epoch_end = self.run.record.step_in_epoch == self.run.steps_per_epoch
+        if at_epoch_end:
+            return  # The epoch is noted and saved first.
+        if self.requests.received or time.monotonic() - self.last_save >= SECONDS_BETWEEN_SAVES:
+            self._save()
+        self._stop_if_asked()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._save()
+        if self.run.record.epoch < self.run.record.epochs:
+            self._stop_if_asked()
+
+    def _save(self) -> None:
+        record = self.run.record
+        if record.step_in_epoch == 0 and self.run.is_milestone():
+            path = self.run.save_numbered()
+            entry = record.history[-1]
+            print(
+                f"epoch {record.epoch}: the discriminator is right on {entry['accuracy_real']:.1%} of real "
+                f"and {entry['accuracy_fake']:.1%} of generated images; saved {path} and its .png",
+                flush=True,
+            )
+        else:
+            self.run.save_latest()
+        self.last_save = time.monotonic()
+
+    def _stop_if_asked(self) -> None:
+        if self.requests.received:
+            record = self.run.record
+            where = f"step {record.step_in_epoch} of epoch {record.epoch + 1}"
+            if not record.step_in_epoch:
+                where = f"the end of epoch {record.epoch}"
+            raise StoppedBySignal(
+                f"stopped by {self.requests.received.name} at {where}; {self.run.how_to_go_on()}"
+            )
+
+
+class PlainProgress(RunCallback):
+    """Progress for a log: a line after each epoch, and within long ones every half minute."""
+
+    def on_train_begin(self, logs=None):
+        self.steps_before = self.run.record.step
+        self.started = self.last_line = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.run.record.step == self.steps_before + 1:
+            # The first step also builds the graph: it says nothing of those to come.
+            self.steps_before, self.started = self.run.record.step, time.monotonic()
+        elif time.monotonic() - self.last_line >= SECONDS_BETWEEN_LINES:
+            self._print_line(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._print_line(logs)
+
+    def _print_line(self, logs: dict[str, float]) -> None:
+        now = time.monotonic()
+        self.last_line = now
+        record, steps_per_epoch = self.run.record, self.run.steps_per_epoch
+        done = record.step - self.steps_before
+        if record.step_in_epoch:
+            where = f"epoch {record.epoch + 1}/{record.epochs}, step {record.step_in_epoch}/{steps_per_epoch}"
+        else:
+            where = f"epoch {record.epoch}/{record.epochs}, done"
+        line = f"{where}: d_loss {logs['d_loss']:.4f}, g_loss {logs['g_loss']:.4f}"
+        if done:
+            seconds = (now - self.started) / done
+            steps_left = (record.epochs - record.epoch) * steps_per_epoch - record.step_in_epoch
+            line += f"; {seconds:.2f} s a step, {duration(seconds * steps_left)} left"
+        print(line, flush=True)
+
+
+def draw_sheet(run: "Run", figure: Figure | None = None) -> Figure:
+    """Draws 25 images from the same latent vectors at every epoch of a run."""
+    latent_vectors = draw_latent_vectors(SHEET_IMAGES, run.gan.latent_size, run.record.seed)
+    images = generate(run.gan.generator, latent_vectors)
+    return draw_grid(images, f"{run.prefix}, epoch {run.record.epoch}", figure)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: '45 s', '12 min', '3 h 20 min'."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{round(seconds)} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"

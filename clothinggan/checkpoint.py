@@ -1,0 +1,264 @@
+"""The ``.h5`` file: a plain Keras generator, and beside it all that a run needs to go on to the bit.
+
+Layout, in order of the bytes:
+
+- 512 bytes of text: the format's version and the SHA-256 of everything behind them. HDF5 calls this a
+  user block; h5py and Keras skip it.
+- at the root, the generator exactly as Keras saves a model in HDF5 (``model_config``, ``model_weights``);
+- ``clothinggan/record``: a JSON text, see `Record`;
+- ``clothinggan/state/NAME/I``: the arrays of the training state, see `clothinggan.training.GAN.state`.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clothinggan import hdf5
+from clothinggan.errors import ClothingGANError
+from clothinggan.files import replacing
+
+if TYPE_CHECKING:
+    import keras
+
+FORMAT_VERSION = 1
+_BLOCK_SIZE = 512
+_BLOCK = re.compile(rb"ClothingGAN checkpoint, format (\d{1,9})\nSHA-256 ([0-9a-f]{64})\n")
+_GROUP = "clothinggan"
+
+State = dict[str, list[np.ndarray]]
+
+
+@dataclass
+class Record:
+    """What a checkpoint says of its run.
+
+    Attributes:
+        preset: Name of the design.
+        epoch: Epochs completed.
+        step_in_epoch: Steps done of the epoch it is in.
+        step: Steps done in all.
+        seed: All randomness follows from it.
+        batch_size: Real images a step.
+        epochs: The epoch at which the run is to end.
+        save_every: Epochs between numbered files.
+        keep: How many numbered files to keep; None is all.
+        examples: How many of the first training images are used; None is all.
+        data: The source of the training images.
+        fingerprint: SHA-256 of the training images.
+        seconds_in_epoch: Seconds spent on the epoch it is in.
+        history: An entry for each completed epoch: numbers by column name.
+        numbered: The epochs whose numbered files this run has written and not deleted.
+        versions: Library versions by name.
+        threads: How many threads an operation may use.
+    """
+
+    preset: str
+    seed: int
+    batch_size: int
+    epochs: int
+    save_every: int
+    keep: int | None
+    examples: int | None
+    data: str
+    fingerprint: str
+    epoch: int = 0
+    step_in_epoch: int = 0
+    step: int = 0
+    seconds_in_epoch: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    numbered: list[int] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A ``.h5`` file that has been read and found sound.
+
+    Attributes:
+        path: The file.
+        record: What it says of its run; None where it holds a generator alone.
+        state: The arrays of the training state by name; empty where it holds a generator alone.
+        contents: All of the file.
+    """
+
+    path: Path
+    record: Record | None
+    state: State
+    contents: hdf5.Contents
+
+    @cached_property
+    def generator(self) -> "keras.Model":
+        """The generator: latent vectors (n, k) to images (n, 28, 28, 1).
+
+        Raises:
+            ClothingGANError: If the model in the file is not such a generator, or not acceptable.
+        """
+        # Imports TensorFlow, which reading a record does without.
+        from clothinggan.keras_file import build_model
+
+        model = build_model(self.contents, self.path)
+        if len(model.input_shape) != 2 or model.output_shape[1:] != (28, 28, 1):
+            raise ClothingGANError(
+                f"{self.path} is no generator of 28x28x1 images: "
+                f"it maps {model.input_shape[1:]} to {model.output_shape[1:]}"
+            )
+        return model
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed: from the record, else from the file's name, else 0."""
+        return self.record.epoch if self.record else epoch_in_name(self.path) or 0
+
+
+def file_name(prefix: str, epoch: int | None) -> str:
+    """``clothingGANepoch5.h5`` for epoch 5, ``clothingGANlatest.h5`` for None."""
+    return f"{prefix}latest.h5" if epoch is None else f"{prefix}epoch{epoch}.h5"
+
+
+def epoch_in_name(path: Path) -> int | None:
+    """The X of ``…epochX.h5``, or None."""
+    match = re.search(r"epoch(\d{1,9})\.(h5|hdf5)$", path.name)
+    return int(match[1]) if match else None
+
+
+def save(path: Path, generator: "keras.Model", record: Record, state: State) -> None:
+    """Writes a checkpoint; it appears under its name whole or not at all.
+
+    Raises:
+        ClothingGANError: If it cannot be written, or a number in it is NaN or infinite; the file is then
+            as it was.
+    """
+    import h5py
+
+    weights = [np.asarray(weight) for weight in generator.weights]
+    for array in [*weights, *(array for arrays in state.values() for array in arrays)]:
+        if not np.isfinite(array).all():
+            raise ClothingGANError(f"{path.name} is not written: a weight has become NaN or infinite")
+    with replacing(path) as temporary:
+        try:
+            generator.save(temporary)
+            with h5py.File(temporary, "r+") as file:
+                group = file.create_group(_GROUP)
+                encoded = json.dumps(dataclasses.asdict(record)).encode()
+                group.create_dataset("record", data=np.frombuffer(encoded, np.uint8))
+                for name, arrays in state.items():
+                    for index, array in enumerate(arrays):
+                        group.create_dataset(f"state/{name}/{index}", data=array)
+        except RuntimeError as error:
+            # How h5py reports a file that could not be extended.
+            raise OSError(str(error)) from error
+        image = temporary.read_bytes()
+        temporary.write_bytes(_block(image) + image)
+
+
+def read(path: Path) -> Checkpoint:
+    """Reads a checkpoint, or another tool's HDF5 file with a Keras generator.
+
+    Raises:
+        ClothingGANError: If the file cannot be read, is damaged, is of a newer format, or holds more
+            than a model file should.
+    """
+    content = _read_bytes(path)
+    image = _verified(content, path)
+    contents = hdf5.parse(content if image is None else image, path)
+    if "model_config" not in contents.attributes[""]:
+        raise ClothingGANError(
+            f"{path} holds no Keras model (it has no 'model_config'); save one with model.save()"
+        )
+    encoded = contents.arrays.get(f"{_GROUP}/record")
+    if encoded is None:
+        return Checkpoint(path, None, {}, contents)
+    if image is None:
+        raise ClothingGANError(f"{path} is damaged: its checksum is gone")
+    return Checkpoint(path, _decode_record(encoded, path), _state(contents, path), contents)
+
+
+def _block(image: bytes) -> bytes:
+    digest = hashlib.sha256(image).hexdigest()
+    return f"ClothingGAN checkpoint, format {FORMAT_VERSION}\nSHA-256 {digest}\n".encode().ljust(
+        _BLOCK_SIZE, b"\n"
+    )
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        # Not blocking, so that a named pipe is refused below and not waited for.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ClothingGANError(f"{path} is not a file; --weights takes an .h5 file")
+            if status.st_size > hdf5.MAX_BYTES:
+                raise ClothingGANError(f"{path} is larger than {hdf5.MAX_BYTES // 2**20} MiB")
+            return file.read()
+    except FileNotFoundError as error:
+        raise ClothingGANError(f"there is no file {path}") from error
+    except (OSError, ValueError) as error:
+        raise ClothingGANError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _verified(content: bytes, path: Path) -> bytes | None:
+    """The HDF5 part of one of our files once its digest holds, or None for another tool's file."""
+    head, image = content[:_BLOCK_SIZE], content[_BLOCK_SIZE:]
+    if not head.startswith(b"ClothingGAN checkpoint, format "):
+        return None
+    match = _BLOCK.match(head)
+    if match and int(match[1]) > FORMAT_VERSION:
+        raise ClothingGANError(
+            f"{path} has format {int(match[1])}, this program knows {FORMAT_VERSION}; upgrade clothinggan"
+        )
+    if head != _block(image):
+        raise ClothingGANError(
+            f"{path} is damaged: its content does not match its checksum; use an earlier file"
+        )
+    return image
+
+
+def _decode_record(encoded: np.ndarray, path: Path) -> Record:
+    try:
+        record = Record(**json.loads(encoded.tobytes()))
+        _check_record(record)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ClothingGANError(f"{path} has a record that does not make sense") from error
+    return record
+
+
+def _check_record(record: Record) -> None:
+    """Raises ValueError or TypeError where a field is not of its type or a number out of range."""
+    counts = [record.seed, record.epoch, record.step_in_epoch, record.step, record.threads]
+    sizes = [record.batch_size, record.epochs, record.save_every]
+    sizes += [size for size in (record.keep, record.examples) if size is not None]
+    texts = [record.preset, record.data, record.fingerprint, *record.versions, *record.versions.values()]
+    if not all(type(number) is int and 0 <= number < 2**63 for number in [*counts, *record.numbered]):
+        raise ValueError
+    if not all(type(number) is int and 0 < number < 2**63 for number in sizes):
+        raise ValueError
+    if not all(type(text) is str for text in texts):
+        raise ValueError
+    if not math.isfinite(record.seconds_in_epoch):
+        raise ValueError
+    for entry in record.history:
+        if type(entry["epoch"]) is not int or not all(math.isfinite(value) for value in entry.values()):
+            raise ValueError
+
+
+def _state(contents: hdf5.Contents, path: Path) -> State:
+    found: dict[str, dict[int, np.ndarray]] = {}
+    prefix = f"{_GROUP}/state/"
+    for name, array in contents.arrays.items():
+        if name.startswith(prefix):
+            part, _, index = name.removeprefix(prefix).partition("/")
+            if not index.isdecimal() or not np.isfinite(array).all():
+                raise ClothingGANError(f"{path} has a training state with '{name}' broken in it")
+            found.setdefault(part, {})[int(index)] = array
+    return {part: [arrays[index] for index in sorted(arrays)] for part, arrays in found.items()}

@@ -1,0 +1,162 @@
+"""`python -m clothinggan.display`: shows what a generator draws, beside real images."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clothinggan import checkpoint, data, files, options
+from clothinggan.errors import ClothingGANError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+GRID_IMAGES = 25
+MAX_COUNT = 1_000_000
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = options.Parser(
+        "display",
+        "Shows 25 images that a generator draws, one of them enlarged, and 25 real ones.",
+    )
+    parser.add_argument("--weights", metavar="FILE", type=Path, required=True, help="the .h5 file")
+    options.add_data(parser, recorded=True)
+    options.add_seed(parser)
+    parser.add_argument(
+        "--save",
+        metavar="FOLDER",
+        type=Path,
+        help="write PNG files there and open no window (default: windows where one can be opened, else .)",
+    )
+    parser.add_argument("--no-real", action="store_true", help="only the two figures of generated images")
+    parser.add_argument(
+        "--export",
+        metavar="NPZ",
+        type=Path,
+        help="instead of figures, write generated images to this .npz file",
+    )
+    parser.add_argument(
+        "--count",
+        metavar="N",
+        type=options.integer(1, MAX_COUNT),
+        help="how many images to export (default: 1000)",
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.count and not arguments.export:
+        parser.error("--count goes with --export")
+    if arguments.export and arguments.export.suffix != ".npz":
+        parser.error(f"--export takes a name that ends in .npz, not '{arguments.export}'")
+    return arguments
+
+
+def display(arguments: argparse.Namespace) -> int:
+    """Shows or writes what the options say; returns the exit status."""
+    found = checkpoint.read(arguments.weights)
+    folder = arguments.save or (None if _window_possible() else Path("."))
+    if folder and not arguments.export:
+        files.prepare_folder(folder)
+    options.import_tensorflow()
+    from clothinggan.models import draw_latent_vectors, generate
+
+    latent_vectors = draw_latent_vectors(
+        (arguments.count or 1_000) if arguments.export else GRID_IMAGES,
+        found.generator.input_shape[-1],
+        arguments.seed,
+    )
+    images = generate(found.generator, latent_vectors)
+    if arguments.export:
+        with files.replacing(arguments.export) as temporary:
+            np.savez_compressed(temporary, images=images, latent_vectors=latent_vectors)
+        print(f"{arguments.export}: {len(images):,} images, float32 in [0, 1], and their latent vectors")
+        return 0
+
+    stem = found.path.stem
+    gallery = Gallery(folder)
+    gallery.add_grid(images, f"{stem}: generated", f"{stem}_generated.png")
+    gallery.add_image(images[0], f"{stem}: generated, enlarged", f"{stem}_enlarged.png")
+    refusal = None
+    if not arguments.no_real:
+        recorded = found.record.data if found.record else None
+        try:
+            dataset = data.load(data.resolve(arguments.data or recorded or data.default_source()))
+        except ClothingGANError as error:
+            refusal = error
+        else:
+            real = dataset.train_images
+            chosen = np.random.default_rng(arguments.seed).choice(
+                len(real), min(GRID_IMAGES, len(real)), False
+            )
+            gallery.add_grid(real[np.sort(chosen)], f"real: {dataset.source}", f"{stem}_real.png")
+    gallery.show()
+    if refusal:
+        raise ClothingGANError(f"no real images to show: {refusal} (--no-real leaves them out)")
+    return 0
+
+
+class Gallery:
+    """Figures in windows, or in PNG files of a folder."""
+
+    def __init__(self, folder: Path | None):
+        """Makes an empty gallery; without a folder it is one of windows."""
+        self.folder = folder
+
+    def add_grid(self, images: np.ndarray, title: str, name: str) -> None:
+        """Adds images in a square grid; `name` is the file's."""
+        from clothinggan.figures import draw_grid
+
+        self._add(draw_grid(images, title, self._new_window()), name)
+
+    def add_image(self, image: np.ndarray, title: str, name: str) -> None:
+        """Adds one image, enlarged."""
+        from clothinggan.figures import draw_image
+
+        self._add(draw_image(image, title, self._new_window()), name)
+
+    def show(self) -> None:
+        """Shows the windows until all are closed; files are there already."""
+        if self.folder is None:
+            import matplotlib.pyplot as plt
+
+            plt.show()
+
+    def _new_window(self) -> "Figure | None":
+        if self.folder is not None:
+            return None
+        import matplotlib.pyplot as plt
+
+        return plt.figure(figsize=(6, 6.4))
+
+    def _add(self, figure: "Figure", name: str) -> None:
+        if self.folder is not None:
+            from clothinggan.figures import save_png
+
+            save_png(figure, self.folder / name)
+            print(self.folder / name)
+
+
+def _window_possible() -> bool:
+    """Whether matplotlib finds a window system and a toolkit for it."""
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False  # Spares the import that finds out the same.
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure()
+    framework = figure.canvas.required_interactive_framework
+    plt.close(figure)
+    return framework not in (None, "headless")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The entry point; returns the exit status."""
+    arguments = parse(argv)
+    return options.reporting_errors(lambda: display(arguments))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,107 @@
+"""Files that appear whole under their name or not at all, and folders that one run at a time writes to."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from clothinggan.errors import ClothingGANError
+
+_TEMPORARY = ".clothinggan-"
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a temporary path to write to, and moves it to ``path`` when the block ends without error.
+
+    The temporary file is hidden, lies in the same folder and ends like ``path``. Whatever happens,
+    ``path`` holds either what it held before or everything new: the bytes reach the disk before the
+    name does.
+
+    Raises:
+        ClothingGANError: If the folder or the file cannot be written; ``path`` is as it was.
+    """
+    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        raise ClothingGANError(f"cannot write {path}: {_reason(error)}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copies a file; ``target`` appears whole or not at all."""
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file; it appears whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def prepare_folder(folder: Path) -> None:
+    """Makes a folder where there is none, and makes sure that files can be written to it.
+
+    Raises:
+        ClothingGANError: If it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f"{_TEMPORARY}{os.getpid()}-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ClothingGANError(
+            f"cannot write to the folder {folder}: {_reason(error)}; name another with --out"
+        ) from error
+
+
+@contextlib.contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Keeps every other run out of ``folder`` while the block runs, and clears up after killed ones.
+
+    The lock is the operating system's, on the folder itself: it goes when the process goes, however it
+    ends. On a file system that knows no locks the run goes on without one.
+
+    Raises:
+        ClothingGANError: If another run is writing to the folder.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ClothingGANError(
+                f"another run is writing to {folder.resolve()}; name another folder with --out"
+            ) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EBADF):
+                raise
+        for left_over in folder.glob(f"{_TEMPORARY}*"):
+            left_over.unlink(missing_ok=True)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reason(error: OSError) -> str:
+    # HDF5 hides the reason in a page of its own; the number is what it got from the system.
+    return os.strerror(error.errno).lower() if error.errno else str(error).splitlines()[0]

@@ -1,0 +1,168 @@
+"""HDF5 files read in a process of their own: arrays and attributes come out, whatever goes in.
+
+The HDF5 library crashes or hangs on some damaged files, and follows links out of a file. So a file is
+parsed in a child process with limits on time and memory, which hands back plain arrays.
+"""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clothinggan.errors import ClothingGANError
+
+if TYPE_CHECKING:
+    import h5py
+
+MAX_BYTES = 512 * 2**20
+MAX_OBJECTS = 10_000
+CPU_SECONDS = 5
+WALL_SECONDS = 60
+CHILD_MEMORY = 4 * 2**30
+
+_ATTRIBUTES = "attributes"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an HDF5 file holds.
+
+    Attributes:
+        arrays: Every dataset by its path, without a leading slash.
+        attributes: For every group and dataset path ("" is the root) its attributes that are text, a
+            number, or a list of these.
+    """
+
+    arrays: dict[str, np.ndarray]
+    attributes: dict[str, dict[str, object]]
+
+
+def parse(image: bytes, path: Path) -> Contents:
+    """Parses an HDF5 file that has been read into memory.
+
+    Args:
+        image: The bytes of the file.
+        path: Where they come from, for error messages.
+
+    Raises:
+        ClothingGANError: If they are not a sound HDF5 file within the limits, or lead out of the file.
+    """
+    package_folder = str(Path(__file__).resolve().parent.parent)
+    search_path = os.pathsep.join([package_folder, *filter(None, [os.environ.get("PYTHONPATH")])])
+    try:
+        child = subprocess.run(
+            [sys.executable, "-m", "clothinggan.hdf5"],
+            input=image,
+            capture_output=True,
+            timeout=WALL_SECONDS,
+            env={**os.environ, "PYTHONPATH": search_path},
+            # Ctrl-C in the terminal goes to every process of the group; this one ends with its parent's pipe.
+            start_new_session=True,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ClothingGANError(f"{path} is damaged: reading it never ends") from error
+    if child.returncode == 1:
+        reason = child.stderr.decode(errors="replace").strip().splitlines()
+        raise ClothingGANError(f"{path} {reason[-1] if reason else 'cannot be read as HDF5'}")
+    if child.returncode != 0:
+        raise ClothingGANError(f"{path} is damaged: the HDF5 library fails on it")
+    with np.load(io.BytesIO(child.stdout), allow_pickle=False) as members:
+        arrays = {name.removeprefix("/"): members[name] for name in members.files}
+    attributes = json.loads(arrays.pop(_ATTRIBUTES).tobytes())
+    return Contents(arrays, attributes)
+
+
+class _Refused(Exception):
+    """Ends the child with a reason, to be read behind the file's name."""
+
+
+def _child_main() -> int:
+    import h5py
+
+    _limit_resources()
+    image = sys.stdin.buffer.read()
+    try:
+        with h5py.File(h5py.h5f.open_file_image(image, flags=h5py.h5f.ACC_RDONLY)) as file:
+            arrays, attributes = _collect(file)
+    except _Refused as refusal:
+        print(refusal, file=sys.stderr)
+        return 1
+    except MemoryError:
+        print("needs more memory than any model file should", file=sys.stderr)
+        return 1
+    except Exception:
+        # h5py reports damage as OSError, RuntimeError, KeyError, ValueError or TypeError, as it comes.
+        print("is not an HDF5 file, or is damaged", file=sys.stderr)
+        return 1
+    encoded = json.dumps(attributes).encode()
+    # An array's name begins with a slash, so that none can take the attributes' place.
+    members = {f"/{path}": array for path, array in arrays.items()}
+    members[_ATTRIBUTES] = np.frombuffer(encoded, np.uint8)
+    np.savez(sys.stdout.buffer, **members)
+    return 0
+
+
+def _limit_resources() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":  # macOS refuses this limit.
+        resource.setrlimit(resource.RLIMIT_AS, (CHILD_MEMORY, CHILD_MEMORY))
+
+
+def _collect(file: "h5py.File") -> tuple[dict[str, np.ndarray], dict[str, dict[str, object]]]:
+    import h5py
+
+    arrays: dict[str, np.ndarray] = {}
+    attributes = {"": _plain_attributes(file)}
+    remaining_bytes = MAX_BYTES
+    waiting = [("", file)]
+    while waiting:
+        folder, group = waiting.pop()
+        for name in group:
+            path = f"{folder}/{name}" if folder else name
+            if len(attributes) >= MAX_OBJECTS:
+                raise _Refused(f"holds more than {MAX_OBJECTS:,} objects")
+            # A soft link may close a circle, an external one leads out; Keras writes neither.
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise _Refused(f"holds a link, '{path}', which is not followed")
+            item = group[name]
+            attributes[path] = _plain_attributes(item)
+            if isinstance(item, h5py.Group):
+                waiting.append((path, item))
+                continue
+            if not isinstance(item, h5py.Dataset):
+                continue
+            if item.external or item.is_virtual:
+                raise _Refused(f"keeps '{path}' in another file, which is not followed")
+            if item.dtype.kind not in "fiub":
+                raise _Refused(f"holds '{path}' of type {item.dtype}, where numbers are expected")
+            remaining_bytes -= item.size * item.dtype.itemsize
+            if remaining_bytes < 0:
+                raise _Refused(f"holds more than {MAX_BYTES // 2**20} MiB of numbers")
+            arrays[path] = item[()]
+    return arrays, attributes
+
+
+def _plain_attributes(item: "h5py.HLObject") -> dict[str, object]:
+    plain = {}
+    for name, value in item.attrs.items():
+        if isinstance(value, np.ndarray | np.generic):
+            value = value.tolist()
+        values = value if isinstance(value, list) else [value]
+        texts = [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in values]
+        if all(isinstance(v, str | int | float) for v in texts):
+            plain[name] = texts if isinstance(value, list) else texts[0]
+    return plain
+
+
+if __name__ == "__main__":
+    sys.exit(_child_main())

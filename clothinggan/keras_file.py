@@ -1,0 +1,306 @@
+"""A model from an HDF5 file that Keras 2 or 3 wrote, built without trusting the file.
+
+Keras's own loader builds what the file asks for, functions and custom classes included (CVE-2025-9905),
+and Keras 3 does not read every Keras 2 file. Here the file's configuration is only read: each layer is
+one of the stock classes below, made by its constructor from the plain numbers and words listed with it,
+and nothing else of the file has any effect.
+"""
+
+import contextlib
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from clothinggan.errors import ClothingGANError
+from clothinggan.hdf5 import Contents
+
+MAX_OUTPUT_ELEMENTS = 2**22  # of one layer for one image: 5,000 times an image
+MAX_LAYERS = 1_000
+MAX_CONFIGURATION_LENGTH = 2**20
+
+_CONVOLUTION = "kernel_size strides padding dilation_rate activation use_bias"
+_POOLING = "pool_size strides padding"
+# Initialisers, regularisers, constraints and the like matter to training alone, and are left out.
+_ARGUMENTS = {
+    layer: arguments.split()
+    for layer, arguments in {
+        layers.Activation: "activation",
+        layers.Add: "",
+        layers.Average: "",
+        layers.AveragePooling2D: _POOLING,
+        layers.BatchNormalization: "axis momentum epsilon center scale",
+        layers.Concatenate: "axis",
+        layers.Conv2D: f"filters groups {_CONVOLUTION}",
+        layers.Conv2DTranspose: f"filters output_padding {_CONVOLUTION}",
+        layers.Cropping2D: "cropping",
+        layers.Dense: "units activation use_bias",
+        layers.DepthwiseConv2D: f"depth_multiplier {_CONVOLUTION}",
+        layers.Dropout: "rate noise_shape",
+        layers.ELU: "alpha",
+        layers.Flatten: "",
+        layers.GaussianNoise: "stddev",
+        layers.GlobalAveragePooling2D: "keepdims",
+        layers.GlobalMaxPooling2D: "keepdims",
+        layers.GroupNormalization: "groups axis epsilon center scale",
+        layers.LayerNormalization: "axis epsilon center scale",
+        layers.LeakyReLU: "negative_slope",
+        layers.MaxPooling2D: _POOLING,
+        layers.Multiply: "",
+        layers.Permute: "dims",
+        layers.PReLU: "shared_axes",
+        layers.ReLU: "max_value negative_slope threshold",
+        layers.Rescaling: "scale offset",
+        layers.Reshape: "target_shape",
+        layers.SeparableConv2D: f"filters depth_multiplier {_CONVOLUTION}",
+        layers.SpatialDropout2D: "rate",
+        layers.UpSampling2D: "size interpolation",
+        layers.ZeroPadding2D: "padding",
+    }.items()
+}
+_LAYERS = {layer.__name__: layer for layer in _ARGUMENTS}
+_MODELS = ("Sequential", "Functional", "Model")
+# fmt: off
+_ACTIVATIONS = frozenset([
+    "elu", "exponential", "gelu", "hard_sigmoid", "leaky_relu", "linear", "mish", "relu", "relu6", "selu",
+    "sigmoid", "silu", "softmax", "softplus", "softsign", "swish", "tanh",
+])
+# fmt: on
+
+
+def build_model(contents: Contents, path: Path) -> keras.Model:
+    """Builds the model that Keras saved at the root of an HDF5 file, with its weights.
+
+    Args:
+        contents: What the file holds.
+        path: Where it comes from, for error messages.
+
+    Returns:
+        An uncompiled float32 model.
+
+    Raises:
+        ClothingGANError: If there is no model, or it has a layer, an argument, a size or a weight that
+            an image generator or discriminator does not need.
+    """
+    text = contents.attributes[""].get("model_config")
+    if not isinstance(text, str):
+        raise ClothingGANError(
+            f"{path} holds no Keras model (it has no 'model_config'); save one with model.save()"
+        )
+    weights = _stored_weights(contents)
+    stored = sum(array.size for array in contents.arrays.values())
+    try:
+        if len(text) > MAX_CONFIGURATION_LENGTH:
+            raise _Unfit("its configuration is longer than any generator's")
+        with _bounded_weights(stored):
+            model = _build(json.loads(text))
+        _set_weights(model, weights)
+    except _Unfit as unfit:
+        raise ClothingGANError(f"{path} cannot be used: {unfit}") from unfit
+    except RecursionError as error:
+        raise ClothingGANError(f"{path} cannot be used: its configuration nests too deep") from error
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, MemoryError) as error:
+        # What Keras's constructors say of arguments that do not fit together, on one line.
+        detail = " ".join(str(error).split())[:200]
+        raise ClothingGANError(f"{path} does not describe a model that can be built: {detail}") from error
+    return model
+
+
+class _Unfit(Exception):
+    """Says what in a file is not acceptable."""
+
+
+@contextlib.contextmanager
+def _bounded_weights(limit: int) -> Iterator[None]:
+    """Refuses layers that want more weights than the file holds, before memory is taken for them."""
+    original = layers.Layer.add_weight
+    remaining = limit
+
+    def add_weight(layer: keras.Layer, shape: tuple = (), *args: Any, **kwargs: Any) -> keras.Variable:
+        nonlocal remaining
+        remaining -= math.prod(shape)
+        if remaining < 0:
+            raise _Unfit(f"its layer '{layer.name}' is larger than the weights in the file")
+        return original(layer, shape, *args, **kwargs)
+
+    layers.Layer.add_weight = add_weight
+    try:
+        yield
+    finally:
+        layers.Layer.add_weight = original
+
+
+def _build(configuration: dict) -> keras.Model:
+    class_name, inner = configuration["class_name"], configuration["config"]
+    if class_name not in _MODELS:
+        raise _Unfit(f"its model is of the class '{class_name}', not one of {', '.join(_MODELS)}")
+    layer_list = inner["layers"] if isinstance(inner, dict) else inner
+    if not 0 < len(layer_list) <= MAX_LAYERS:
+        raise _Unfit(f"it has {len(layer_list)} layers")
+    if class_name == "Sequential":
+        return _build_sequential(layer_list, inner)
+    return _build_functional(inner)
+
+
+def _build_sequential(layer_list: list, inner: dict | list) -> keras.Model:
+    first = layer_list[0]
+    stack: list = []
+    if first["class_name"] == "InputLayer":
+        layer_list = layer_list[1:]
+    elif first["class_name"] in _MODELS:
+        first = None  # It brings its own input.
+    if first is not None:
+        stack.append(_input(first))
+    for configuration in layer_list:
+        stack.append(_build_layer(configuration))
+    if first is None:
+        stack.insert(0, keras.Input(stack[0].input_shape[1:]))
+    name = inner.get("name") if isinstance(inner, dict) else None
+    model = keras.Sequential(stack, name=_text_or_none(name))
+    for layer in model.layers:
+        _check_output(layer)
+    return model
+
+
+def _build_functional(inner: dict) -> keras.Model:
+    tensors: dict[str, keras.KerasTensor] = {}
+    for configuration in inner["layers"]:
+        name = configuration.get("name") or configuration["config"]["name"]
+        if configuration["class_name"] == "InputLayer":
+            tensors[name] = _input(configuration, name)
+            continue
+        nodes = configuration["inbound_nodes"]
+        if len(nodes) != 1:
+            raise _Unfit(f"its layer '{name}' is used {len(nodes)} times, where once is supported")
+        sources = [tensors[source] for source in _source_names(nodes[0])]
+        layer = _build_layer(configuration)
+        merges = isinstance(layer, layers.Add | layers.Average | layers.Concatenate | layers.Multiply)
+        tensors[name] = layer(sources if merges else sources[0])
+        _check_output(layer)
+    (input_name,), (output_name,) = (_layer_names(inner[key]) for key in ("input_layers", "output_layers"))
+    return keras.Model(tensors[input_name], tensors[output_name], name=_text_or_none(inner.get("name")))
+
+
+def _layer_names(references: list) -> list[str]:
+    """The layers in ``["dense", 0, 0]``, which is Keras 3\'s notation for one, or in a list of these."""
+    if references and isinstance(references[0], str):
+        return [references[0]]
+    return [name for name, *_ in references]
+
+
+def _source_names(node: list | dict) -> list[str]:
+    """The layers whose outputs a layer is called on, in Keras 2's notation or in Keras 3's."""
+    if isinstance(node, list):
+        return [name for name, *_ in node]
+    found = []
+    waiting = list(reversed(node["args"]))
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting.extend(reversed(value))
+        elif isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
+            found.append(value["config"]["keras_history"][0])
+    return found
+
+
+def _input(configuration: dict, name: str | None = None) -> keras.KerasTensor:
+    inner = configuration["config"]
+    shape = inner.get("batch_shape") or inner.get("batch_input_shape")
+    if shape is None and configuration["class_name"] == "Dense" and inner.get("input_dim"):
+        shape = [None, inner["input_dim"]]
+    if shape is None:
+        raise _Unfit("its first layer does not say the shape of its input")
+    return keras.Input(tuple(_integer(size) for size in shape[1:]), name=_text_or_none(name))
+
+
+def _build_layer(configuration: dict) -> keras.Layer:
+    class_name, inner = configuration["class_name"], configuration["config"]
+    if class_name in _MODELS:
+        return _build(configuration)
+    layer_class = _LAYERS.get(class_name)
+    if layer_class is None or configuration.get("registered_name") not in (None, class_name):
+        raise _Unfit(f"it has a layer of the class '{class_name}', which is not accepted")
+    # Keras 2's name of the slope.
+    if layer_class is layers.LeakyReLU and "alpha" in inner:
+        inner = {**inner, "negative_slope": inner["alpha"]}
+    if inner.get("data_format", "channels_last") != "channels_last":
+        raise _Unfit(f"its layer '{inner.get('name')}' has its channels first, where last is expected")
+    arguments = {
+        argument: _plain(inner[argument], f"{class_name}.{argument}")
+        for argument in _ARGUMENTS[layer_class]
+        if argument in inner
+    }
+    activation = arguments.get("activation", "linear") or "linear"
+    if activation not in _ACTIVATIONS:
+        raise _Unfit(f"it has the activation '{activation}', which is not accepted")
+    return layer_class(**arguments, name=_text_or_none(inner.get("name")))
+
+
+def _check_output(layer: keras.Layer) -> None:
+    shape = layer.output.shape[1:]
+    if math.prod(size or 1 for size in shape) > MAX_OUTPUT_ELEMENTS:
+        raise _Unfit(f"its layer '{layer.name}' gives {shape} numbers an image")
+
+
+def _plain(value: object, what: str) -> object:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list) and len(value) <= 16:
+        return tuple(_plain(item, what) for item in value)
+    raise _Unfit(f"its {what} is neither a number nor a word")
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, int) and 0 < value <= MAX_OUTPUT_ELEMENTS:
+        return value
+    raise _Unfit(f"its input has a size of {value}")
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _stored_weights(contents: Contents) -> list[tuple[str, list[tuple[str, np.ndarray]]]]:
+    """The weights by layer, in the order and under the names that the file gives them."""
+    root = "model_weights"
+    return [
+        (layer, [(name, contents.arrays.get(f"{root}/{layer}/{name}")) for name in names])
+        for layer in _names(contents, root, "layer_names")
+        if (names := _names(contents, f"{root}/{layer}", "weight_names"))
+    ]
+
+
+def _names(contents: Contents, path: str, attribute: str) -> list[str]:
+    """A list of names; Keras divides one that is too long for an attribute: names0, names1, …"""
+    attributes = contents.attributes.get(path, {})
+    parts = [attributes.get(attribute)] if attribute in attributes else []
+    while (part := attributes.get(f"{attribute}{len(parts)}")) is not None:
+        parts.append(part)
+    return [name for part in parts if isinstance(part, list) for name in part]
+
+
+def _set_weights(model: keras.Model, stored: list[tuple[str, list[tuple[str, np.ndarray]]]]) -> None:
+    targets = [layer for layer in model.layers if layer.weights]
+    if len(targets) != len(stored):
+        raise _Unfit(f"it has {len(targets)} layers with weights, and weights for {len(stored)}")
+    for layer, (_, arrays) in zip(targets, stored, strict=True):
+        # The order in which both versions of Keras write them.
+        variables = layer.trainable_weights + layer.non_trainable_weights
+        if len(variables) != len(arrays):
+            raise _Unfit(f"its layer '{layer.name}' has {len(variables)} weights; the file has {len(arrays)}")
+        for variable, (name, array) in zip(variables, arrays, strict=True):
+            fits = (
+                array is not None
+                and array.shape == tuple(variable.shape)
+                and name.split("/")[-1].split(":")[0] == variable.name
+            )
+            if not fits:
+                raise _Unfit(f"its weight '{name}' does not fit the layer '{layer.name}'")
+            if not np.isfinite(array).all():
+                raise _Unfit(f"its weight '{name}' has NaN or infinite numbers")
+            variable.assign(array.astype(np.float32))

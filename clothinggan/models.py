@@ -1,0 +1,113 @@
+"""The networks: generators, discriminators, and the composite that trains one through the other."""
+
+from pkgutil import resolve_name
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from clothinggan.presets import Preset
+
+LEAKY_RELU_SLOPE = 0.2
+
+
+def clothing_generator() -> keras.Model:
+    """The generator of ClothingGAN: 100 latent numbers to a 28x28x1 image; 1,164,289 parameters."""
+    return keras.Sequential(
+        [
+            keras.Input((100,)),
+            layers.Dense(7 * 7 * 128),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.Reshape((7, 7, 128)),
+            layers.Conv2DTranspose(128, 4, strides=2, padding="same"),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.Conv2DTranspose(128, 4, strides=2, padding="same"),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.Conv2D(1, 7, padding="same", activation="sigmoid"),
+        ],
+        name="clothing_generator",
+    )
+
+
+def clothing_discriminator() -> keras.Model:
+    """The discriminator of ClothingGAN: an image to the probability of 'real'; 40,705 parameters."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(64, 3, strides=2, padding="same"),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.Dropout(0.4),
+            layers.Conv2D(64, 3, strides=2, padding="same"),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.Dropout(0.4),
+            layers.Flatten(),
+            layers.Dense(1, activation="sigmoid"),
+        ],
+        name="clothing_discriminator",
+    )
+
+
+def build_networks(preset: Preset, seed: int) -> tuple[keras.Model, keras.Model]:
+    """Builds a preset's generator and discriminator.
+
+    Args:
+        preset: A row of the presets' table.
+        seed: Decides the initial weights and every dropout layer's random stream.
+
+    Returns:
+        The generator, latent vectors (n, latent_size) float32 to images (n, 28, 28, 1) in [0, 1], and
+        the discriminator, such images to probabilities (n, 1).
+    """
+    # Seeds Keras's and NumPy's global streams, which the layers draw their own seeds from.
+    keras.utils.set_random_seed(seed)
+    return resolve_name(preset.generator)(), resolve_name(preset.discriminator)()
+
+
+class Composite(keras.Model):
+    """The generator followed by a discriminator that is frozen: what the generator is trained through.
+
+    In the usual recipe the discriminator is compiled, then gets ``trainable = False``, then becomes part
+    of the composite. On Keras 3 that stops the discriminator itself from learning, with only a warning.
+    Here the composite states what it trains, whatever flag the discriminator carries.
+    """
+
+    def __init__(self, generator: keras.Model, discriminator: keras.Model, dropout: bool):
+        """Joins the two; `dropout` says whether the discriminator's is active in training."""
+        super().__init__(name="composite")
+        self.generator = generator
+        self.discriminator = discriminator
+        self.dropout = dropout
+
+    def call(self, latent_vectors: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Latent vectors (n, latent_size) to the discriminator's answer (n, 1) for their images."""
+        images = self.generator(latent_vectors, training=training)
+        return self.discriminator(images, training=training and self.dropout)
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        """The generator's variables and nothing else."""
+        return self.generator.trainable_variables
+
+
+def draw_latent_vectors(count: int, latent_size: int, seed: int) -> np.ndarray:
+    """Standard normal latent vectors, (count, latent_size) float32; the same for the same seed."""
+    return np.random.default_rng(seed).standard_normal((count, latent_size), dtype=np.float32)
+
+
+def generate(generator: keras.Model, latent_vectors: np.ndarray, batch_size: int = 250) -> np.ndarray:
+    """Draws images with a generator.
+
+    Args:
+        generator: A model from latent vectors to images (n, 28, 28, 1) in [0, 1].
+        latent_vectors: (n, latent_size) float32.
+        batch_size: How many are drawn at once; bounds the memory, not the result.
+
+    Returns:
+        Images, (n, 28, 28) float32 in [0, 1].
+    """
+    batches = [
+        np.asarray(generator(latent_vectors[start : start + batch_size], training=False))
+        for start in range(0, len(latent_vectors), batch_size)
+    ]
+    return np.concatenate(batches)[..., 0]

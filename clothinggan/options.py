@@ -1,0 +1,160 @@
+"""The options that several commands share, and how errors reach the user."""
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from clothinggan import __version__
+from clothinggan.errors import ClothingGANError
+from clothinggan.presets import DEFAULT_PRESET, PRESETS
+
+FAILED = 1
+INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line on standard error, and status 2."""
+
+    def __init__(self, command: str, description: str):
+        super().__init__(
+            prog=f"python -m clothinggan.{command}",
+            description=description,
+            allow_abbrev=False,
+        )
+        self.add_argument("--version", action="version", version=f"clothinggan {__version__}")
+
+    def error(self, message: str) -> None:
+        """Prints the complaint and ends the program."""
+        print(f"clothinggan: error: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def integer(minimum: int, maximum: int = 2**31 - 1) -> Callable[[str], int]:
+    """A type for options: a whole number within bounds."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = None
+        if number is None or not minimum <= number <= maximum:
+            bounds = f"of at least {minimum}" if maximum == 2**31 - 1 else f"from {minimum} to {maximum}"
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number {bounds}")
+        return number
+
+    return parse
+
+
+def add_model(parser: argparse.ArgumentParser, default: str | None = DEFAULT_PRESET) -> None:
+    """Adds --model."""
+    says = f"default: {default}" if default else f"for a file that does not say; else {DEFAULT_PRESET}"
+    parser.add_argument("--model", choices=list(PRESETS), default=default, help=f"the design ({says})")
+
+
+def add_data(parser: argparse.ArgumentParser, recorded: bool) -> None:
+    """Adds --data; `recorded` says whether a weights file can name the default."""
+    default = "$CLOTHINGGAN_DATA, else fashion_mnist"
+    if recorded:
+        default = f"what the file was trained on, else {default}"
+    parser.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help="fashion_mnist (Keras's cache, else its download), a folder with the four IDX files, "
+        f"an .npz as Keras lays it out, or sample (built in) (default: {default})",
+    )
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """Adds --seed."""
+    parser.add_argument("--seed", type=integer(0), default=0, help="all randomness (default: 0)")
+
+
+def add_files(parser: argparse.ArgumentParser, recorded: bool) -> None:
+    """Adds what decides on the files that a training run writes."""
+    default = "what the file records" if recorded else "5"
+    parser.add_argument(
+        "--save-every",
+        metavar="EPOCHS",
+        type=integer(1),
+        default=None if recorded else 5,
+        help=f"epochs between numbered files; the last epoch always gets one (default: {default})",
+    )
+    default = "what the file records" if recorded else "all"
+    parser.add_argument(
+        "--keep", metavar="N", type=integer(1), help=f"how many numbered files to keep (default: {default})"
+    )
+    parser.add_argument(
+        "--out", metavar="FOLDER", type=Path, default=Path("."), help="for everything written (default: .)"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace later files of another run that are in --out"
+    )
+    parser.add_argument("--show", action="store_true", help="also open the periodic images in a window")
+
+
+def reporting_errors(command: Callable[[], int]) -> int:
+    """Runs a command; turns each way to fail into one line on standard error.
+
+    Returns:
+        The exit status: what the command returns, 1 after an error, 130 after an interruption.
+    """
+    try:
+        return command()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except ClothingGANError as error:
+        message = str(error)
+        debug_error = error
+    except BrokenPipeError:
+        # Who read our output has gone; there is nobody to tell. Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except MemoryError as error:
+        message = "out of memory"
+        debug_error = error
+    except Exception as error:
+        first_line = (str(error).splitlines() or [""])[0]
+        message = f"unexpected {type(error).__name__}: {first_line} (CLOTHINGGAN_DEBUG=1 shows where)"
+        debug_error = error
+    if os.environ.get("CLOTHINGGAN_DEBUG") == "1":
+        raise debug_error
+    print(f"clothinggan: error: {message}", file=sys.stderr)
+    return FAILED
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow and Keras without the lines that they print by the way."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _standard_error_held_back():
+        try:
+            import tensorflow as tf
+        except ImportError as error:
+            raise ClothingGANError(
+                f"TensorFlow cannot be imported ({error}); install it with: pip install tensorflow"
+            ) from error
+        from absl import logging
+
+        logging.set_verbosity(logging.ERROR)
+        # Looking for devices is when TensorFlow says what it misses.
+        tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _standard_error_held_back() -> Iterator[None]:
+    """Keeps what C++ code writes to standard error from the user; that is beyond Python's reach."""
+    if os.environ.get("CLOTHINGGAN_DEBUG") == "1":
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

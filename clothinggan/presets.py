@@ -1,0 +1,67 @@
+"""The presets' table: each design in numbers, and where its two networks are built.
+
+Nothing here imports TensorFlow, so that ``--help`` and complaints about options answer at once.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One design of a GAN for 28x28 greyscale images in [0, 1].
+
+    Attributes:
+        name: What ``--model`` calls it; its files are called ``<name>GANepochX.h5``.
+        origin: The published design that it follows.
+        generator: ``module:function`` that builds the generator; called without arguments.
+        discriminator: ``module:function`` that builds the discriminator; it must end in a sigmoid.
+        latent_size: How many standard normal numbers the generator takes.
+        batch_size: Real images a step.
+        real_label: What the discriminator is to answer for a real image, 0 or 1.
+        label_noise: The labels are moved towards the other side by a uniform random number of up to
+            this much.
+        generator_learning_rate: Adam's, for the generator.
+        discriminator_learning_rate: Adam's, for the discriminator.
+        beta_1: Adam's decay rate of the first moment, for both.
+        dropout_for_generator: Whether the discriminator's dropout is active while the generator learns.
+    """
+
+    name: str
+    origin: str
+    generator: str
+    discriminator: str
+    latent_size: int
+    batch_size: int
+    real_label: int
+    label_noise: float
+    generator_learning_rate: float
+    discriminator_learning_rate: float
+    beta_1: float
+    dropout_for_generator: bool
+
+    @property
+    def file_prefix(self) -> str:
+        """What the names of this design's files begin with."""
+        return f"{self.name}GAN"
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in [
+        Preset(
+            name="clothing",
+            origin="ClothingGAN",
+            generator="clothinggan.models:clothing_generator",
+            discriminator="clothinggan.models:clothing_discriminator",
+            latent_size=100,
+            batch_size=128,
+            real_label=1,
+            label_noise=0.0,
+            generator_learning_rate=0.0002,
+            discriminator_learning_rate=0.0002,
+            beta_1=0.5,
+            dropout_for_generator=True,
+        ),
+    ]
+}
+DEFAULT_PRESET = "clothing"

@@ -1,0 +1,189 @@
+"""`python -m clothinggan.resume`: goes on with a training run exactly where it stopped."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from clothinggan import checkpoint, data, files, folder, options
+from clothinggan.checkpoint import Checkpoint, Record
+from clothinggan.data import Dataset
+from clothinggan.errors import ClothingGANError
+from clothinggan.presets import DEFAULT_PRESET, PRESETS, Preset
+
+MORE_EPOCHS = 200
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = options.Parser("resume", "Goes on with a training run exactly where it stopped.")
+    parser.add_argument(
+        "--weights", metavar="FILE", type=Path, help="the .h5 file (default: the furthest one in --out)"
+    )
+    options.add_model(parser, default=None)
+    options.add_data(parser, recorded=True)
+    until = parser.add_mutually_exclusive_group()
+    until.add_argument(
+        "--epochs",
+        type=options.integer(1),
+        help="train until this epoch (default: what the run was started with; "
+        f"where that is reached or not known, {MORE_EPOCHS} more)",
+    )
+    until.add_argument("--more", metavar="EPOCHS", type=options.integer(1), help="train this many more")
+    options.add_files(parser, recorded=True)
+    return parser.parse_args(argv)
+
+
+def resume(arguments: argparse.Namespace) -> int:
+    """Goes on as the options say; returns the exit status."""
+    found = checkpoint.read(arguments.weights or _furthest(arguments.out, arguments.model))
+    preset = _preset(found, arguments.model)
+    record, dataset = _record_and_data(found, preset, arguments)
+
+    files.prepare_folder(arguments.out)
+    with files.sole_writer(arguments.out):
+        if not arguments.overwrite:
+            folder.require_no_later(arguments.out, preset.file_prefix, record.epoch, record.step_in_epoch)
+        options.import_tensorflow()
+        from clothinggan.models import build_networks
+        from clothinggan.run import Run, library_versions, thread_count
+        from clothinggan.training import GAN
+
+        generator = found.generator
+        _, discriminator = build_networks(preset, record.seed)
+        gan = GAN(preset, generator, discriminator, record.seed)
+        if found.record:
+            gan.load_state(found.state)
+            _say_what_differs(found.record, library_versions(), thread_count())
+        else:
+            print(f"{found.path} holds a generator alone: the discriminator and the optimisers start afresh")
+        stale = [
+            other.path
+            for other in folder.find_checkpoints(arguments.out, preset.file_prefix)
+            if (other.epoch, other.step_in_epoch) > (record.epoch, record.step_in_epoch)
+        ]
+        run = Run(gan, record, dataset, arguments.out, start=found.path, stale=stale)
+        where = (
+            f"step {record.step_in_epoch} of epoch {record.epoch + 1}"
+            if record.step_in_epoch
+            else (f"the end of epoch {record.epoch}")
+        )
+        print(f"going on from {found.path}, {where}")
+        return run.execute(arguments.show)
+
+
+def _furthest(out: Path, model: str | None) -> Path:
+    presets = [PRESETS[model]] if model else PRESETS.values()
+    found = {preset.name: folder.find_checkpoints(out, preset.file_prefix) for preset in presets}
+    runs = {name: checkpoints for name, checkpoints in found.items() if checkpoints}
+    if not runs:
+        raise ClothingGANError(
+            f"there is no checkpoint in {out.resolve()}; name one with --weights, or --out"
+        )
+    if len(runs) > 1:
+        raise ClothingGANError(f"{out.resolve()} has runs of {' and '.join(runs)}; say which with --model")
+    (checkpoints,) = runs.values()
+    return checkpoints[-1].path
+
+
+def _preset(found: Checkpoint, model: str | None) -> Preset:
+    if not found.record:
+        return PRESETS[model or DEFAULT_PRESET]
+    recorded = found.record.preset
+    if model and model != recorded:
+        raise ClothingGANError(f"{found.path} is a run of {recorded}, not of {model}; leave --model out")
+    if recorded not in PRESETS:
+        raise ClothingGANError(
+            f"{found.path} is a run of '{recorded}', a design unknown here; upgrade clothinggan"
+        )
+    return PRESETS[recorded]
+
+
+def _record_and_data(
+    found: Checkpoint, preset: Preset, arguments: argparse.Namespace
+) -> tuple[Record, Dataset]:
+    """The record to go on with, as the file and the options say, and the images."""
+    source = data.resolve(
+        arguments.data or (found.record.data if found.record else None) or data.default_source()
+    )
+    dataset = data.load(source)
+    if found.record:
+        record = found.record
+        record.save_every = arguments.save_every or record.save_every
+        record.keep = arguments.keep or record.keep
+        dataset = _check_images(dataset, record, found.path, anew=arguments.data is not None)
+        record.data, record.fingerprint = source, dataset.fingerprint
+    else:
+        record = Record(
+            preset=preset.name,
+            seed=0,
+            batch_size=preset.batch_size,
+            epochs=found.epoch,
+            save_every=arguments.save_every or 5,
+            keep=arguments.keep,
+            examples=None,
+            data=source,
+            fingerprint=dataset.fingerprint,
+            epoch=found.epoch,
+        )
+    if record.batch_size > len(dataset.train_images):
+        raise ClothingGANError(
+            f"the run's batch of {record.batch_size} is more than the {len(dataset.train_images)} images "
+            f"of {source}"
+        )
+    record.epochs = _last_epoch(record, arguments)
+    return record, dataset
+
+
+def _check_images(dataset: Dataset, record: Record, path: Path, anew: bool) -> Dataset:
+    """The images to go on with: those that the run was trained on, or others if they are named anew."""
+    if record.examples and record.examples <= len(dataset.train_images):
+        dataset = dataset.take(record.examples)
+    if dataset.fingerprint == record.fingerprint:
+        return dataset
+    if not anew:
+        raise ClothingGANError(
+            f"{dataset.source} holds other images than {path} was trained on; "
+            "name them with --data to use them all the same"
+        )
+    print("these are other images than before: the epoch that was begun starts anew")
+    record.examples = None
+    record.step_in_epoch, record.seconds_in_epoch = 0, 0.0
+    return dataset
+
+
+def _last_epoch(record: Record, arguments: argparse.Namespace) -> int:
+    if arguments.more:
+        return record.epoch + arguments.more
+    if arguments.epochs:
+        if arguments.epochs <= record.epoch:
+            raise ClothingGANError(
+                f"epoch {arguments.epochs} is reached: the file is at {record.epoch}; say --more EPOCHS"
+            )
+        return arguments.epochs
+    if record.epochs > record.epoch:
+        return record.epochs
+    print(f"the run has reached its last epoch, {record.epoch}: going on for {MORE_EPOCHS} more")
+    return record.epoch + MORE_EPOCHS
+
+
+def _say_what_differs(record: Record, versions: dict[str, str], threads: int) -> None:
+    then = {**record.versions, "threads": record.threads}
+    now = {**versions, "threads": threads}
+    differing = [f"{name} {then.get(name)} is now {now[name]}" for name in now if then.get(name) != now[name]]
+    if differing:
+        print(
+            f"note: {', '.join(differing)}; the run goes on, but may differ from an uninterrupted one "
+            "in the last bits",
+            file=sys.stderr,
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The entry point; returns the exit status."""
+    arguments = parse(argv)
+    return options.reporting_errors(lambda: resume(arguments))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

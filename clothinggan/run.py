@@ -1,0 +1,236 @@
+"""A training run: a GAN, its images and its folder put together, from where it stands to its last epoch."""
+
+import contextlib
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import tensorflow as tf
+
+from clothinggan import __version__, checkpoint, files
+from clothinggan.callbacks import (
+    Checkpoints,
+    HistoryKeeper,
+    ImageSheets,
+    LossGuard,
+    PlainProgress,
+    SheetWindow,
+)
+from clothinggan.checkpoint import Record
+from clothinggan.data import Dataset
+from clothinggan.errors import ClothingGANError
+from clothinggan.signals import StoppedBySignal, stop_requests
+from clothinggan.training import GAN, batches
+
+
+class Run:
+    """What the callbacks of a run share: where it stands, and where its files go.
+
+    Attributes:
+        gan: The networks and their optimisers.
+        record: Where the run stands; kept up to date from step to step.
+        images: Training images, (n, 28, 28) uint8.
+        folder: Where files go.
+        last_saved: The last file that the run can go on from, if there is one.
+        stale: Files of another run, to be removed once this run has written its first checkpoint.
+    """
+
+    def __init__(
+        self, gan: GAN, record: Record, dataset: Dataset, folder: Path, start: Path | None, stale: list[Path]
+    ):
+        self.gan = gan
+        self.record = record
+        self.images = dataset.train_images
+        self.folder = folder
+        self.stale = stale
+        self.last_saved = start
+        self.steps_per_epoch = len(self.images) // record.batch_size
+        record.versions = library_versions()
+        record.threads = thread_count()
+        self._started = time.monotonic() - record.seconds_in_epoch
+
+    @property
+    def prefix(self) -> str:
+        """What the names of the run's files begin with."""
+        return self.gan.preset.file_prefix
+
+    @property
+    def latest(self) -> Path:
+        """The file that is written most often."""
+        return self.folder / checkpoint.file_name(self.prefix, None)
+
+    def is_milestone(self) -> bool:
+        """Whether the epoch just completed gets a numbered file."""
+        epoch = self.record.epoch
+        return epoch % self.record.save_every == 0 or epoch == self.record.epochs
+
+    def how_to_go_on(self) -> str:
+        """A line that names the file and the command to go on with."""
+        if self.last_saved is None:
+            return "nothing of this run is saved yet"
+        out = "" if self.folder == Path(".") else f" --out {shlex.quote(str(self.folder))}"
+        weights = shlex.quote(str(self.last_saved))
+        return f"go on from {self.last_saved} with: python -m clothinggan.resume --weights {weights}{out}"
+
+    def count_step(self) -> None:
+        """Takes note of one more step."""
+        self.record.step += 1
+        self.record.step_in_epoch += 1
+        self.record.seconds_in_epoch = time.monotonic() - self._started
+
+    def complete_epoch(self, entry: dict[str, float]) -> None:
+        """Takes note that the epoch is over, with its losses and accuracies."""
+        now = time.monotonic()
+        self.record.epoch += 1
+        self.record.step_in_epoch = 0
+        self.record.seconds_in_epoch = 0.0
+        self.record.history.append(
+            {"epoch": self.record.epoch, **entry, "seconds": round(now - self._started, 3)}
+        )
+        self._started = now
+
+    def save_latest(self) -> None:
+        """Writes the file to go on from."""
+        checkpoint.save(self.latest, self.gan.generator, self.record, self.gan.state())
+        self.last_saved = self.latest
+        self._clear_stale()
+
+    def save_numbered(self) -> Path:
+        """Writes the numbered file of the epoch just completed, and the same as the latest.
+
+        The numbered one comes first: a run cut off between the two goes on from it, and none is missing.
+        """
+        record = self.record
+        record.numbered = [epoch for epoch in record.numbered if epoch < record.epoch] + [record.epoch]
+        surplus = record.numbered[: -record.keep] if record.keep else []
+        record.numbered = record.numbered[len(surplus) :]
+        path = self.folder / checkpoint.file_name(self.prefix, record.epoch)
+        checkpoint.save(path, self.gan.generator, record, self.gan.state())
+        self.last_saved = path
+        files.copy(path, self.latest)
+        self._clear_stale()
+        for epoch in surplus:
+            (self.folder / checkpoint.file_name(self.prefix, epoch)).unlink(missing_ok=True)
+        return path
+
+    def execute(self, show: bool) -> int:
+        """Says what is about to happen, trains, and says how it ended.
+
+        Args:
+            show: Whether to open the periodic images in a window.
+
+        Returns:
+            The exit status: 0, or 130 after a signal.
+
+        Raises:
+            ClothingGANError: See `train`.
+        """
+        self._print_plan()
+        try:
+            self.train([SheetWindow(self)] if show else [], plain_lines=not sys.stdout.isatty())
+        except StoppedBySignal as stopped:
+            print(stopped)
+            return 130
+        print(f"done: {self.record.epochs} epochs; look at them with: {self._display_command()}")
+        return 0
+
+    def train(self, extra_callbacks: list[keras.callbacks.Callback], plain_lines: bool) -> None:
+        """Trains until the record's last epoch. The folder must be this run's alone.
+
+        Args:
+            extra_callbacks: Called after the run's own.
+            plain_lines: Report progress as a line now and then, for a log, and not as Keras's bar.
+
+        Raises:
+            StoppedBySignal: After a signal, once the state is saved.
+            ClothingGANError: If a loss is no number, or a file cannot be written.
+        """
+        record = self.record
+        callbacks = [LossGuard(self), HistoryKeeper(self), ImageSheets(self), *extra_callbacks]
+        stream = batches(self.images, record.batch_size, record.seed, record.epoch, record.step_in_epoch)
+        begun = record.step_in_epoch > 0
+        self.gan.keeps_sums = begun
+        with stop_requests() as requests, self._naming_the_last_file():
+            if plain_lines:
+                callbacks.append(PlainProgress(self))
+            callbacks.append(Checkpoints(self, requests))
+            self._started = time.monotonic() - record.seconds_in_epoch
+            # Keras counts the steps of an epoch from 0, so the rest of a begun one is a fit of its own.
+            for last_epoch in [record.epoch + 1, record.epochs] if begun else [record.epochs]:
+                self.gan.fit(
+                    stream,
+                    initial_epoch=record.epoch,
+                    epochs=last_epoch,
+                    steps_per_epoch=self.steps_per_epoch - record.step_in_epoch,
+                    callbacks=callbacks,
+                    shuffle=False,  # The stream is shuffled.
+                    verbose=0 if plain_lines else 1,
+                )
+                stream = batches(self.images, record.batch_size, record.seed, record.epoch, 0)
+
+    def _print_plan(self) -> None:
+        record, gan = self.record, self.gan
+        print(
+            f"data:     {record.data}: {len(self.images):,} training images of 28x28\n"
+            f"networks: {gan.preset.name}: generator {gan.generator.count_params():,} parameters, "
+            f"discriminator {gan.discriminator.count_params():,}\n"
+            f"device:   {describe_device()}\n"
+            f"files:    {self.folder.resolve()}: {self.latest.name} after every epoch, "
+            f"{checkpoint.file_name(self.prefix, record.save_every)} and so on every {record.save_every}\n"
+            f"training: to epoch {record.epochs}, {self.steps_per_epoch} steps of {record.batch_size} images "
+            f"an epoch, seed {record.seed}; Ctrl-C saves and stops",
+            flush=True,
+        )
+
+    def _display_command(self) -> str:
+        return f"python -m clothinggan.display --weights {shlex.quote(str(self.last_saved))}"
+
+    @contextlib.contextmanager
+    def _naming_the_last_file(self) -> Iterator[None]:
+        try:
+            yield
+        except ClothingGANError as error:
+            raise ClothingGANError(f"{error}; {self.how_to_go_on()}") from error
+        except tf.errors.ResourceExhaustedError as error:
+            raise ClothingGANError(
+                f"a batch of {self.record.batch_size} does not fit into memory; {self.how_to_go_on()}"
+            ) from error
+
+    def _clear_stale(self) -> None:
+        for path in self.stale:
+            if path not in (self.latest, self.folder / checkpoint.file_name(self.prefix, self.record.epoch)):
+                path.unlink(missing_ok=True)
+        self.stale = []
+
+
+def library_versions() -> dict[str, str]:
+    """The versions that the bits of a run depend on, by name."""
+    return {
+        "clothinggan": __version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "h5py": h5py.__version__,
+    }
+
+
+def thread_count() -> int:
+    """How many threads one TensorFlow operation may use."""
+    return tf.config.threading.get_intra_op_parallelism_threads() or len(os.sched_getaffinity(0))
+
+
+def describe_device() -> str:
+    """The device that trains, for a person to read."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+        return f"GPU ({', '.join(names)})"
+    return f"CPU ({thread_count()} threads)"

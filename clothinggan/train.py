@@ -1,0 +1,80 @@
+"""`python -m clothinggan.train`: trains a GAN from the start."""
+
+import argparse
+from collections.abc import Sequence
+
+from clothinggan import data, files, folder, options
+from clothinggan.checkpoint import Record
+from clothinggan.errors import ClothingGANError
+from clothinggan.presets import PRESETS
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = options.Parser("train", "Trains a small GAN on images of clothing.")
+    options.add_model(parser)
+    options.add_data(parser, recorded=False)
+    parser.add_argument(
+        "--examples", metavar="N", type=options.integer(1), help="only the first N images, for a trial"
+    )
+    parser.add_argument(
+        "--epochs", type=options.integer(1), default=200, help="train until this epoch (default: 200)"
+    )
+    parser.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=options.integer(1),
+        help="real images a step (default: the design's)",
+    )
+    options.add_seed(parser)
+    options.add_files(parser, recorded=False)
+    return parser.parse_args(argv)
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Trains as the options say; returns the exit status."""
+    preset = PRESETS[arguments.model]
+    source = data.resolve(arguments.data or data.default_source())
+    dataset = data.load(source)
+    if arguments.examples:
+        dataset = dataset.take(arguments.examples)
+    batch_size = arguments.batch_size or preset.batch_size
+    if batch_size > len(dataset.train_images):
+        raise ClothingGANError(
+            f"a batch of {batch_size} is more than the {len(dataset.train_images)} training images; "
+            "choose a smaller --batch-size"
+        )
+    record = Record(
+        preset=preset.name,
+        seed=arguments.seed,
+        batch_size=batch_size,
+        epochs=arguments.epochs,
+        save_every=arguments.save_every,
+        keep=arguments.keep,
+        examples=arguments.examples,
+        data=source,
+        fingerprint=dataset.fingerprint,
+    )
+    files.prepare_folder(arguments.out)
+    with files.sole_writer(arguments.out):
+        if not arguments.overwrite:
+            folder.require_no_later(arguments.out, preset.file_prefix, epoch=-1, step_in_epoch=0)
+        options.import_tensorflow()
+        from clothinggan.models import build_networks
+        from clothinggan.run import Run
+        from clothinggan.training import GAN
+
+        gan = GAN(preset, *build_networks(preset, arguments.seed), arguments.seed)
+        stale = [found.path for found in folder.find_checkpoints(arguments.out, preset.file_prefix)]
+        run = Run(gan, record, dataset, arguments.out, start=None, stale=stale)
+        return run.execute(arguments.show)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The entry point; returns the exit status."""
+    arguments = parse(argv)
+    return options.reporting_errors(lambda: train(arguments))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
