@@ -13,7 +13,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import re
 import stat
 from dataclasses import dataclass, field
@@ -193,14 +192,13 @@ def _block(image: bytes) -> bytes:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        # Not blocking, so that a named pipe is refused below and not waited for.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ClothingGANError(f"{path} is not a file; --weights takes an .h5 file")
-            if status.st_size > hdf5.MAX_BYTES:
-                raise ClothingGANError(f"{path} is larger than {hdf5.MAX_BYTES // 2**20} MiB")
-            return file.read()
+        # Asked first: to open a named pipe is to wait for somebody to write to it.
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ClothingGANError(f"{path} is not a file; --weights takes an .h5 file")
+        if status.st_size > hdf5.MAX_BYTES:
+            raise ClothingGANError(f"{path} is larger than {hdf5.MAX_BYTES // 2**20} MiB")
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise ClothingGANError(f"there is no file {path}") from error
     except (OSError, ValueError) as error:

@@ -187,7 +187,7 @@ def _build_functional(inner: dict) -> keras.Model:
 
 
 def _layer_names(references: list) -> list[str]:
-    """The layers in ``["dense", 0, 0]``, which is Keras 3\'s notation for one, or in a list of these."""
+    """The layers in ``["dense", 0, 0]``, as Keras 3 writes one, or in a list of such."""
     if references and isinstance(references[0], str):
         return [references[0]]
     return [name for name, *_ in references]
@@ -276,7 +276,7 @@ def _stored_weights(contents: Contents) -> list[tuple[str, list[tuple[str, np.nd
 
 
 def _names(contents: Contents, path: str, attribute: str) -> list[str]:
-    """A list of names; Keras divides one that is too long for an attribute: names0, names1, …"""
+    """A list of names. Keras divides one that is too long for an attribute into names0, names1 and so on."""
     attributes = contents.attributes.get(path, {})
     parts = [attributes.get(attribute)] if attribute in attributes else []
     while (part := attributes.get(f"{attribute}{len(parts)}")) is not None:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from clothinggan import fast
 from clothinggan.presets import Preset
 
 LEAKY_RELU_SLOPE = 0.2
@@ -72,17 +73,29 @@ class Composite(keras.Model):
     Here the composite states what it trains, whatever flag the discriminator carries.
     """
 
-    def __init__(self, generator: keras.Model, discriminator: keras.Model, dropout: bool):
-        """Joins the two; `dropout` says whether the discriminator's is active in training."""
+    def __init__(
+        self, generator: keras.Model, discriminator: keras.Model, dropout: bool, dtype: tf.DType = tf.float32
+    ):
+        """Joins the two.
+
+        Args:
+            generator: Latent vectors to images.
+            discriminator: Images to probabilities.
+            dropout: Whether the discriminator's dropout is active in training.
+            dtype: What the two compute in.
+        """
         super().__init__(name="composite")
         self.generator = generator
         self.discriminator = discriminator
         self.dropout = dropout
+        self.computes_in = dtype
 
     def call(self, latent_vectors: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Latent vectors (n, latent_size) to the discriminator's answer (n, 1) for their images."""
-        images = self.generator(latent_vectors, training=training)
-        return self.discriminator(images, training=training and self.dropout)
+        """Latent vectors (n, latent_size) to the discriminator's logits (n, 1) for their images."""
+        images = fast.apply(self.generator, latent_vectors, training, self.computes_in)
+        return fast.apply(
+            self.discriminator, images, training and self.dropout, self.computes_in, logits=True
+        )
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
@@ -93,6 +106,10 @@ class Composite(keras.Model):
 def draw_latent_vectors(count: int, latent_size: int, seed: int) -> np.ndarray:
     """Standard normal latent vectors, (count, latent_size) float32; the same for the same seed."""
     return np.random.default_rng(seed).standard_normal((count, latent_size), dtype=np.float32)
+
+
+# A graph for each model and batch size: 'apply' in one go, its temporary arrays reused.
+_compute = tf.function(fast.apply)
 
 
 def generate(generator: keras.Model, latent_vectors: np.ndarray, batch_size: int = 250) -> np.ndarray:
@@ -107,7 +124,7 @@ def generate(generator: keras.Model, latent_vectors: np.ndarray, batch_size: int
         Images, (n, 28, 28) float32 in [0, 1].
     """
     batches = [
-        np.asarray(generator(latent_vectors[start : start + batch_size], training=False))
+        _compute(generator, tf.constant(latent_vectors[start : start + batch_size]), training=False).numpy()
         for start in range(0, len(latent_vectors), batch_size)
     ]
     return np.concatenate(batches)[..., 0]

@@ -128,6 +128,8 @@ def reporting_errors(command: Callable[[], int]) -> int:
 def import_tensorflow() -> None:
     """Imports TensorFlow and Keras without the lines that they print by the way."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow leaves oneDNN off on processors without AVX-512, where it is three times faster too.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with _standard_error_held_back():
         try:
             import tensorflow as tf
@@ -138,6 +140,8 @@ def import_tensorflow() -> None:
         from absl import logging
 
         logging.set_verbosity(logging.ERROR)
+        # The networks are chains: one operation at a time on all cores is 5 % faster than two at once.
+        tf.config.threading.set_inter_op_parallelism_threads(1)
         # Looking for devices is when TensorFlow says what it misses.
         tf.config.list_physical_devices()
 

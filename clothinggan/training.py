@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from clothinggan import fast
 from clothinggan.checkpoint import State
 from clothinggan.errors import ClothingGANError
 from clothinggan.models import Composite, draw_latent_vectors, generate
@@ -23,13 +24,32 @@ class GAN(keras.Model):
     that a run that was stopped goes on to the bit.
     """
 
-    def __init__(self, preset: Preset, generator: keras.Model, discriminator: keras.Model, seed: int):
+    def __init__(
+        self,
+        preset: Preset,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        seed: int,
+        precision: str = "float32",
+    ):
+        """Puts the two together.
+
+        Args:
+            preset: The design: labels, learning rates, dropout.
+            generator: Latent vectors (n, latent_size) to images (n, 28, 28, 1) in [0, 1].
+            discriminator: Such images to probabilities (n, 1).
+            seed: All randomness follows from it.
+            precision: "float32" or "bfloat16": what the networks compute in. Weights, optimisers and
+                losses are float32.
+        """
         super().__init__(name=preset.file_prefix)
         self.preset = preset
         self.seed = seed
         self.generator = generator
         self.discriminator = discriminator
-        self.composite = Composite(generator, discriminator, preset.dropout_for_generator)
+        self.composite = Composite(
+            generator, discriminator, preset.dropout_for_generator, tf.as_dtype(precision)
+        )
         self.latent_size = generator.input_shape[-1]
         self.generator_optimizer = _adam(preset.generator_learning_rate, preset, generator)
         self.discriminator_optimizer = _adam(preset.discriminator_learning_rate, preset, discriminator)
@@ -50,23 +70,26 @@ class GAN(keras.Model):
         Returns:
             The epoch's mean losses so far.
         """
-        real = tf.cast(images, tf.float32)[..., tf.newaxis] / 255.0
+        dtype = self.composite.computes_in
         batch_size = tf.shape(images)[0]
+        real = tf.cast(images[..., tf.newaxis], dtype) / 255
 
-        fakes = self.generator(self._latent_vectors(batch_size, _FAKES), training=True)
-        with tf.GradientTape() as tape:
-            answers = self.discriminator(tf.concat([real, fakes], axis=0), training=True)
-            d_loss = _binary_crossentropy(self._labels(batch_size), answers)
+        fakes = fast.apply(self.generator, self._latent_vectors(batch_size, _FAKES), True, dtype)
         variables = self.discriminator.trainable_variables
-        self.discriminator_optimizer.apply(tape.gradient(d_loss, variables), variables)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(_values(variables))
+            both = tf.concat([real, fakes], axis=0)
+            logits = fast.apply(self.discriminator, both, True, dtype, logits=True)
+            d_loss = _binary_crossentropy(self._labels(batch_size), logits)
+        self.discriminator_optimizer.apply(tape.gradient(d_loss, _values(variables)), variables)
 
         latent_vectors = self._latent_vectors(batch_size, _GENERATOR_UPDATE)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([variable.value for variable in self.composite.trainable_variables])
-            answers = self.composite(latent_vectors, training=True)
-            g_loss = _binary_crossentropy(tf.fill(tf.shape(answers), float(self.preset.real_label)), answers)
         variables = self.composite.trainable_variables
-        self.generator_optimizer.apply(tape.gradient(g_loss, variables), variables)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(_values(variables))
+            logits = self.composite(latent_vectors, training=True)
+            g_loss = _binary_crossentropy(tf.fill((batch_size, 1), float(self.preset.real_label)), logits)
+        self.generator_optimizer.apply(tape.gradient(g_loss, _values(variables)), variables)
 
         self.d_loss.update_state(d_loss)
         self.g_loss.update_state(g_loss)
@@ -201,5 +224,10 @@ def _adam(learning_rate: float, preset: Preset, model: keras.Model) -> keras.opt
     return optimizer
 
 
-def _binary_crossentropy(labels: tf.Tensor, answers: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(keras.losses.binary_crossentropy(labels, answers))
+def _values(variables: list[keras.Variable]) -> list[tf.Variable]:
+    return [variable.value for variable in variables]
+
+
+def _binary_crossentropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
+    return tf.reduce_mean(losses)

@@ -154,7 +154,7 @@ def parse_arguments() -> argparse.Namespace:
         default=data.default_source(),
         help="Fashion-MNIST, as train's --data (default: %(default)s)",
     )
-    parser.add_argument("--epochs", type=int, default=14, help="default: %(default)s")
+    parser.add_argument("--epochs", type=int, default=12, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument(
         "--out",

@@ -1,0 +1,145 @@
+"""What a network's plain Keras layers compute, computed in forms that are faster on a CPU.
+
+The layers stay what they are, and so does the file that they are saved in: their own variables are used
+here, and gradients reach them. Against the plain layers nothing changes but the order in which float32
+numbers are added, and for bfloat16 the precision of what lies between the float32 weights.
+"""
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+
+def apply(
+    model: keras.Model, inputs: tf.Tensor, training: bool, dtype: tf.DType = tf.float32, logits: bool = False
+) -> tf.Tensor:
+    """What ``model(inputs, training=training)`` computes.
+
+    Args:
+        model: Any model; one that is no stack of layers is computed by Keras itself, in float32.
+        inputs: Its input, (n, ...).
+        training: Whether dropout is active and batch statistics are used.
+        dtype: What the network computes in. The weights, and their gradients, are float32.
+        logits: Leave out the sigmoid that the model ends in: its loss can then be computed exactly.
+
+    Returns:
+        The output, in `dtype`.
+    """
+    if not isinstance(model, keras.Sequential):
+        outputs = tf.cast(model(inputs, training=training), dtype)
+        return _logit(outputs) if logits else outputs
+    outputs = tf.cast(inputs, dtype)
+    for layer in model.layers:
+        outputs = _apply_layer(layer, outputs, training, without_sigmoid=logits and layer is model.layers[-1])
+    return outputs
+
+
+def _apply_layer(layer: keras.Layer, x: tf.Tensor, training: bool, without_sigmoid: bool) -> tf.Tensor:
+    match layer:
+        case keras.Sequential():
+            return apply(layer, x, training, x.dtype, without_sigmoid)
+        case layers.Conv2DTranspose() if _is_plain(layer):
+            x = _transposed_convolution(x, tf.cast(layer.kernel, x.dtype), layer.strides[0])
+        case layers.Conv2D() if _is_plain(layer):
+            kernel = tf.cast(layer.kernel, x.dtype)
+            if layer.filters == 1 and layer.strides == (1, 1) and layer.padding == "same":
+                x = _one_filter_convolution(x, kernel)
+            else:
+                x = tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper())
+        case layers.Dense() if x.shape.rank == 2:
+            x = tf.matmul(x, tf.cast(layer.kernel, x.dtype))
+        case layers.LeakyReLU():
+            return _leaky_relu(x, layer.negative_slope)
+        case layers.Reshape():
+            return tf.reshape(x, (-1, *layer.target_shape))
+        case layers.Flatten():
+            return tf.reshape(x, (tf.shape(x)[0], x.shape[1:].num_elements()))
+        case layers.Dropout() if layer.noise_shape is None:
+            if not training or not layer.rate:
+                return x
+            return keras.random.dropout(x, layer.rate, seed=layer.seed_generator)
+        case _:
+            outputs = tf.cast(layer(x, training=training), x.dtype)
+            return _logit(outputs) if without_sigmoid else outputs
+    if layer.use_bias:
+        x = tf.nn.bias_add(x, tf.cast(layer.bias, x.dtype))
+    if without_sigmoid and layer.activation is keras.activations.sigmoid:
+        return x
+    return _logit(layer.activation(x)) if without_sigmoid else layer.activation(x)
+
+
+def _is_plain(layer: layers.Conv2D | layers.Conv2DTranspose) -> bool:
+    """Whether a convolution is square and has none of the rarer options."""
+    square = len({*layer.kernel_size}) == len({*layer.strides}) == 1
+    if isinstance(layer, layers.Conv2DTranspose):
+        usual = layer.padding == "same" and layer.output_padding is None
+    else:
+        usual = layer.groups == 1
+    return square and usual and {*layer.dilation_rate} == {1} and layer.data_format == "channels_last"
+
+
+def _logit(probabilities: tf.Tensor) -> tf.Tensor:
+    """The inverse of the sigmoid, with Keras's bound on how certain an answer counts."""
+    bounded = tf.clip_by_value(probabilities, 1e-7, 1 - 1e-7)
+    return tf.math.log(bounded) - tf.math.log1p(-bounded)
+
+
+def _transposed_convolution(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
+    size = [tf.shape(x)[0], x.shape[1] * stride, x.shape[2] * stride, kernel.shape[2]]
+    return tf.nn.conv2d_transpose(x, kernel, size, stride, "SAME")
+
+
+def _leaky_relu(x: tf.Tensor, slope: float) -> tf.Tensor:
+    """LeakyReLU whose gradient looks at the output, so that the input's memory can be used again."""
+    if slope <= 0:
+        return tf.nn.leaky_relu(x, slope)
+
+    @tf.custom_gradient
+    def compute(x: tf.Tensor) -> tuple:
+        y = tf.nn.leaky_relu(x, slope)
+        return y, lambda gradient: tf.raw_ops.LeakyReluGrad(gradients=gradient, features=y, alpha=slope)
+
+    return compute(x)
+
+
+def _one_filter_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """A convolution to one channel with stride 1 and padding 'same'.
+
+    TensorFlow computes a single filter at a small part of the processor's speed. Here one matrix product
+    gives a plane for each of the kernel's positions, and each plane is added in, shifted to its place.
+
+    Args:
+        x: (n, height, width, channels).
+        kernel: (size, size, channels, 1).
+
+    Returns:
+        (n, height, width, 1).
+    """
+    size, channels = kernel.shape[0], kernel.shape[2]
+    before, after = (size - 1) // 2, size // 2
+    height, width = x.shape[1], x.shape[2]
+
+    @tf.custom_gradient
+    def compute(x: tf.Tensor, kernel: tf.Tensor) -> tuple:
+        pixels = tf.reshape(x, (-1, channels))
+        positions = tf.reshape(kernel, (size * size, channels))
+        planes = tf.matmul(positions, pixels, transpose_b=True)
+        planes = tf.reshape(planes, (size, size, -1, height, width))
+        # First along the rows, then along the columns: 2 * size additions instead of size * size.
+        planes = tf.pad(planes, ((0, 0), (0, 0), (0, 0), (0, 0), (before, after)))
+        rows = tf.add_n([planes[:, j, :, :, j : j + width] for j in range(size)])
+        rows = tf.pad(rows, ((0, 0), (0, 0), (before, after), (0, 0)))
+        outputs = tf.add_n([rows[i, :, i : i + height] for i in range(size)])
+
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            padded = tf.pad(upstream[..., 0], ((0, 0), (after, before), (after, before)))
+            shifted = tf.stack([padded[:, i : i + height] for i in reversed(range(size))])
+            shifted = tf.stack([shifted[..., j : j + width] for j in reversed(range(size))], axis=1)
+            shifted = tf.reshape(shifted, (size * size, -1))
+            of_x = tf.reshape(tf.matmul(shifted, positions, transpose_a=True), tf.shape(x))
+            of_kernel = tf.reshape(tf.matmul(shifted, pixels), kernel.shape)
+            return of_x, of_kernel
+
+        return outputs[..., tf.newaxis], gradient
+
+    return compute(x, kernel)

@@ -1,0 +1,49 @@
+"""What several test modules share: small runs, real processes, and files to open."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clothinggan import options
+
+options.import_tensorflow()
+
+SMALL = ["--data", "sample", "--examples", "40", "--batch-size", "16"]  # 2 steps an epoch, 8 images left over
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(tmp_path, monkeypatch):
+    """Each test works in a folder of its own, with a home of its own and no display."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", "/tmp/clothinggan-tests-matplotlib"))
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "KERAS_HOME", "CLOTHINGGAN_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory) -> Path:
+    """The folder of a finished run of four epochs with a numbered file each."""
+    from clothinggan import train
+
+    folder = tmp_path_factory.mktemp("small_run")
+    assert train.main([*SMALL, "--epochs", "4", "--save-every", "1", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def command():
+    """Runs a command of ours in a process of its own, as a user does."""
+
+    def run(name: str, *arguments: object, **keywords) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-m", f"clothinggan.{name}", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            **{"timeout": 120, **keywords},
+        )
+
+    return run

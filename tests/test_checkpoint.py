@@ -1,0 +1,196 @@
+"""A checkpoint is a plain Keras file, holds the whole state, and is believed only when it is whole."""
+
+import dataclasses
+import json
+import os
+
+import h5py
+import numpy as np
+import pytest
+
+from clothinggan import checkpoint
+from clothinggan.checkpoint import Record
+from clothinggan.errors import ClothingGANError
+from clothinggan.models import draw_latent_vectors, generate
+
+
+@pytest.fixture
+def file(small_run, tmp_path):
+    path = tmp_path / "clothingGANepoch2.h5"
+    path.write_bytes((small_run / path.name).read_bytes())
+    return path
+
+
+def make_record(**changes):
+    fields = {
+        "preset": "clothing",
+        "seed": 0,
+        "batch_size": 8,
+        "epochs": 3,
+        "save_every": 5,
+        "keep": None,
+        "examples": None,
+        "data": "sample",
+        "fingerprint": "f",
+    }
+    return Record(**{**fields, **changes})
+
+
+def test_a_record_comes_back_as_it_was_saved(file, tmp_path):
+    generator = checkpoint.read(file).generator
+    record = make_record(epoch=7, history=[{"epoch": 7, "d_loss": 0.1 + 0.2}], numbered=[5])
+    checkpoint.save(tmp_path / "x.h5", generator, record, {})
+    assert checkpoint.read(tmp_path / "x.h5").record == record
+
+
+def test_a_state_comes_back_to_the_bit(file, tmp_path):
+    state = {"a": [np.float32([0.1, 3e-42]), np.int64([2**62])], "b": [np.zeros((0,), np.float32)]}
+    checkpoint.save(tmp_path / "x.h5", checkpoint.read(file).generator, make_record(), state)
+    read = checkpoint.read(tmp_path / "x.h5").state
+    assert {name: [(a.dtype, a.tobytes()) for a in arrays] for name, arrays in read.items()} == {
+        name: [(a.dtype, a.tobytes()) for a in arrays] for name, arrays in state.items()
+    }
+
+
+def test_a_file_holds_optimisers_and_dropout_states(file):
+    assert set(checkpoint.read(file).state) == {
+        "discriminator",
+        "generator_optimizer",
+        "discriminator_optimizer",
+        "loss_sums",
+    }
+
+
+def test_a_file_stays_under_15_megabytes(file):
+    assert file.stat().st_size < 15_000_000
+
+
+def test_plain_keras_opens_it_without_the_package_and_draws_the_same(file, tmp_path):
+    import subprocess
+    import sys
+
+    vectors = draw_latent_vectors(4, 100, seed=1)
+    np.save(tmp_path / "vectors.npy", vectors)
+    program = (
+        "import sys; sys.modules['clothinggan'] = None\n"
+        "import keras, numpy as np\n"
+        f"model = keras.models.load_model({str(file)!r})\n"
+        "np.save('images.npy', model.predict(np.load('vectors.npy'), verbose=0))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, capture_output=True)
+    ours = generate(checkpoint.read(file).generator, vectors)
+    assert np.allclose(np.load(tmp_path / "images.npy")[..., 0], ours, atol=1e-6)
+
+
+@pytest.mark.parametrize("position", [3, 40, 300, 600, 5_000, -1], ids=str)
+def test_one_flipped_bit_anywhere_is_noticed(file, position):
+    content = bytearray(file.read_bytes())
+    content[position] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ClothingGANError, match="damaged"):
+        checkpoint.read(file)
+
+
+@pytest.mark.parametrize("length", [0, 100, 512, 5_000], ids=str)
+def test_a_file_that_is_cut_short_is_refused(file, length):
+    file.write_bytes(file.read_bytes()[:length])
+    with pytest.raises(ClothingGANError, match=file.name):
+        checkpoint.read(file)
+
+
+def test_a_newer_format_asks_for_an_upgrade(file):
+    content = file.read_bytes().replace(b"format 1\n", b"format 2\n", 1)
+    file.write_bytes(content)
+    with pytest.raises(ClothingGANError, match="upgrade clothinggan"):
+        checkpoint.read(file)
+
+
+def test_a_checkpoint_without_its_checksum_is_refused(file):
+    file.write_bytes(file.read_bytes()[512:])
+    with pytest.raises(ClothingGANError, match="checksum is gone"):
+        checkpoint.read(file)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epoch": -1},
+        {"epoch": 2.5},
+        {"batch_size": 0},
+        {"seed": "0"},
+        {"data": 3},
+        {"history": [{"d_loss": 1}]},
+        {"history": [{"epoch": 1, "d_loss": "x"}]},
+        {"history": 3},
+        {"keep": 0},
+        {"unknown": 1},
+        {"numbered": ["../../x"]},
+        {"versions": {"tensorflow": 2}},
+    ],
+    ids=str,
+)
+def test_a_record_that_makes_no_sense_is_refused(change, file):
+    encoded = json.dumps({**dataclasses.asdict(make_record()), **change}).encode()
+    with pytest.raises(ClothingGANError, match="does not make sense"):
+        checkpoint._decode_record(np.frombuffer(encoded, np.uint8), file)
+
+
+def test_a_weight_that_is_no_number_is_not_saved(file, tmp_path):
+    generator = checkpoint.read(file).generator
+    bias = generator.layers[0].bias
+    bias.assign(np.full(bias.shape, np.nan))
+    with pytest.raises(ClothingGANError, match="NaN or infinite"):
+        checkpoint.save(tmp_path / "x.h5", generator, make_record(), {})
+    assert not (tmp_path / "x.h5").exists()
+
+
+def test_a_model_that_makes_something_else_than_images_is_refused(tmp_path):
+    import keras
+
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)]).save(tmp_path / "x.h5")
+    with pytest.raises(ClothingGANError, match="no generator of 28x28x1 images"):
+        checkpoint.read(tmp_path / "x.h5").generator  # noqa: B018
+
+
+def no_hdf5(path):
+    path.write_bytes(b"not HDF5" * 100)
+
+
+def no_model(path):
+    with h5py.File(path, "w") as file:
+        file["x"] = [1.0]
+
+
+def absent(path):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (absent, "there is no file"),
+        (os.mkdir, "is not a file"),
+        (os.mkfifo, "is not a file"),
+        (no_hdf5, "not an HDF5 file"),
+        (no_model, "no Keras model"),
+    ],
+)
+def test_what_is_no_model_file_is_refused_by_name(make, says, tmp_path):
+    path = tmp_path / "some.h5"
+    make(path)
+    with pytest.raises(ClothingGANError, match=says) as refusal:
+        checkpoint.read(path)
+    assert str(path) in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "epoch"),
+    [
+        ("clothingGANepoch200.h5", 200),
+        ("x/fooepoch7.hdf5", 7),
+        ("clothingGANlatest.h5", None),
+        ("epoch.h5", None),
+    ],
+)
+def test_the_epoch_is_read_from_a_name(name, epoch, tmp_path):
+    assert checkpoint.epoch_in_name(tmp_path / name) == epoch

@@ -1,0 +1,104 @@
+"""The fast forms compute what the plain Keras layers compute, outputs and gradients alike."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from clothinggan import fast
+from clothinggan.models import build_networks
+from clothinggan.presets import PRESETS
+
+# A float32 carries 24 bits. Sums of up to 100,000 terms (the output kernel's gradient: n * 28 * 28 of them)
+# in another order differ by some hundred units of the last place: 1e-5 of the largest number.
+TOLERANCE = 2e-5
+
+STACKS = {
+    "one filter, odd kernel": ((6, 5, 3), [layers.Conv2D(1, 7, padding="same", activation="sigmoid")]),
+    "one filter, even kernel": ((6, 5, 3), [layers.Conv2D(1, 4, padding="same")]),
+    "one filter, not padded": ((6, 5, 3), [layers.Conv2D(1, 3, use_bias=False)]),
+    "strided": ((7, 7, 2), [layers.Conv2D(4, 3, strides=2, padding="same"), layers.LeakyReLU(0.2)]),
+    "transposed": (
+        (3, 4, 2),
+        [layers.Conv2DTranspose(5, 4, strides=2, padding="same"), layers.LeakyReLU(0.2)],
+    ),
+    "transposed, not padded": ((3, 4, 2), [layers.Conv2DTranspose(5, 4, strides=2, padding="valid")]),
+    "dense": ((6,), [layers.Dense(12), layers.LeakyReLU(0.2), layers.Reshape((2, 2, 3)), layers.Flatten()]),
+    "upsampled and normalised": ((3, 3, 2), [layers.UpSampling2D(), layers.BatchNormalization()]),
+    "grouped and dilated": ((6, 6, 4), [layers.Conv2D(2, 3, groups=2), layers.Conv2D(1, 2, dilation_rate=2)]),
+}
+
+
+def outputs_and_gradients(compute, model, inputs):
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = compute(inputs)
+        # Weighted, so that no gradient cancels out.
+        loss = tf.reduce_mean(
+            outputs * tf.reshape(tf.sin(tf.range(tf.size(outputs), dtype=tf.float32)), outputs.shape)
+        )
+    return [outputs, *tape.gradient(loss, [inputs, *[v.value for v in model.trainable_variables]])]
+
+
+def largest_difference(some, others):
+    """Of pairs of arrays: relative to the largest number of each."""
+    differences = [
+        np.abs(np.asarray(a) - np.asarray(b)).max() / np.abs(np.asarray(b)).max()
+        for a, b in zip(some, others, strict=True)
+    ]
+    return max(differences)
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_each_form_equals_the_plain_layers(name):
+    keras.utils.set_random_seed(0)
+    shape, stack = STACKS[name]
+    model = keras.Sequential([keras.Input(shape), *stack])
+    inputs = tf.random.stateless_normal((3, *shape), [1, 2])
+    plain = outputs_and_gradients(lambda x: model(x, training=False), model, inputs)
+    quick = outputs_and_gradients(lambda x: fast.apply(model, x, training=False), model, inputs)
+    assert largest_difference(quick, plain) < TOLERANCE
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("index", [0, 1], ids=["generator", "discriminator"])
+def test_each_presets_networks_equal_the_plain_layers(preset, index):
+    model = build_networks(PRESETS[preset], seed=0)[index]
+    inputs = tf.random.stateless_normal((8, *model.input_shape[1:]), [3, 4])
+    plain = outputs_and_gradients(lambda x: model(x, training=False), model, inputs)
+    quick = outputs_and_gradients(lambda x: fast.apply(model, x, training=False), model, inputs)
+    assert largest_difference(quick, plain) < TOLERANCE
+
+
+def test_dropout_draws_from_the_layers_own_state():
+    model = keras.Sequential([keras.Input((1000,)), layers.Dropout(0.4, seed=5)])
+    seed_state = model.layers[0].seed_generator.state
+    before = np.asarray(seed_state)
+    plain = model(tf.ones((1, 1000)), training=True)
+    seed_state.assign(before)
+    assert np.array_equal(fast.apply(model, tf.ones((1, 1000)), training=True), plain)
+    assert not np.array_equal(seed_state, before)
+
+
+@pytest.mark.parametrize("end", [layers.Dense(1, activation="sigmoid"), layers.Activation("sigmoid")])
+def test_logits_leave_out_the_final_sigmoid(end):
+    model = keras.Sequential([keras.Input((1,)), end])
+    inputs = tf.constant([[0.3], [-2.0]])
+    logits = fast.apply(model, inputs, training=False, logits=True)
+    assert np.allclose(tf.sigmoid(logits), model(inputs), atol=1e-6)
+
+
+def test_a_model_that_is_no_stack_is_computed_by_keras():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Add()([layers.Dense(3)(inputs), layers.Dense(3)(inputs)]))
+    x = tf.random.stateless_normal((2, 4), [0, 0])
+    assert np.array_equal(fast.apply(model, x, training=False), model(x))
+
+
+def test_bfloat16_computes_the_same_to_its_eight_bits():
+    generator = build_networks(PRESETS["clothing"], seed=0)[0]
+    vectors = tf.random.stateless_normal((2, 100), [0, 0])
+    images = fast.apply(generator, vectors, training=False, dtype=tf.bfloat16)
+    assert images.dtype == tf.bfloat16
+    assert np.allclose(tf.cast(images, tf.float32), generator(vectors), atol=0.01)

@@ -1,0 +1,214 @@
+"""Generators of Keras 2 and 3 open; whatever else a file asks for is refused before anything is built."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from clothinggan import checkpoint
+from clothinggan.errors import ClothingGANError
+from clothinggan.models import draw_latent_vectors, generate
+
+# Each makes `model`, a generator; run by Keras 2 (tf-keras) in a process of its own.
+KERAS_2_GENERATORS = {
+    "sequential": """
+        model = keras.Sequential([
+            layers.Dense(7 * 7 * 8, input_dim=100), layers.LeakyReLU(alpha=0.3), layers.Reshape((7, 7, 8)),
+            layers.Conv2DTranspose(8, 4, strides=2, padding="same"), layers.LeakyReLU(alpha=0.2),
+            layers.Conv2DTranspose(4, 4, strides=2, padding="same"),
+            layers.Conv2D(1, 7, padding="same", activation="sigmoid")])
+    """,
+    "normalised, compiled, another latent size": """
+        model = keras.Sequential([
+            layers.Input((32,)), layers.Dense(7 * 7 * 8, use_bias=False), layers.BatchNormalization(),
+            layers.ReLU(), layers.Reshape((7, 7, 8)), layers.UpSampling2D(),
+            layers.Conv2D(8, 3, padding="same"),
+            layers.BatchNormalization(momentum=0.8), layers.UpSampling2D(),
+            layers.Conv2D(1, 3, padding="same", activation="sigmoid")])
+        model.compile("adam", "binary_crossentropy")
+        model.fit(np.random.rand(8, 32), np.random.rand(8, 28, 28, 1), verbose=0)
+    """,
+    "functional, with a branch": """
+        z = layers.Input((10,))
+        a, b = layers.Dense(28 * 28)(z), layers.Dense(28 * 28, activation="tanh")(z)
+        image = layers.Reshape((28, 28, 1))(layers.Add()([a, b]))
+        model = keras.Model(z, layers.Conv2D(1, 3, padding="same", activation="sigmoid")(image))
+    """,
+    "nested": """
+        inner = keras.Sequential([
+            layers.Input((16,)), layers.Dense(7 * 7 * 4), layers.BatchNormalization(),
+            layers.Reshape((7, 7, 4))])
+        model = keras.Sequential([
+            inner, layers.Conv2DTranspose(4, 4, strides=2, padding="same"),
+            layers.Conv2DTranspose(1, 4, strides=2, padding="same", activation="sigmoid")])
+    """,
+}
+
+
+@pytest.fixture(scope="module")
+def keras_2_files(tmp_path_factory):
+    """Files and outputs of the generators above, by name."""
+    folder = tmp_path_factory.mktemp("keras_2")
+    program = (
+        "import numpy as np, tf_keras as keras\nfrom tf_keras import layers\nkeras.utils.set_random_seed(1)\n"
+    )
+    for index, source in enumerate(KERAS_2_GENERATORS.values()):
+        program += textwrap.dedent(source)
+        program += f"model.save('{index}.h5')\n"
+        program += "vectors = np.random.default_rng(0).normal(size=(3, model.input_shape[-1])).astype('f')\n"
+        program += f"np.savez('{index}.npz', vectors=vectors, images=model.predict(vectors, verbose=0))\n"
+    subprocess.run([sys.executable, "-c", program], cwd=folder, check=True, capture_output=True)
+    return {name: folder / f"{index}.h5" for index, name in enumerate(KERAS_2_GENERATORS)}
+
+
+@pytest.mark.parametrize("name", KERAS_2_GENERATORS)
+def test_a_keras_2_generator_draws_what_it_drew_there(name, keras_2_files):
+    generator = checkpoint.read(keras_2_files[name]).generator
+    there = np.load(keras_2_files[name].with_suffix(".npz"))
+    assert np.allclose(generate(generator, there["vectors"]), there["images"][..., 0], atol=1e-5)
+
+
+KERAS_3_GENERATORS = {
+    "sequential": lambda: keras.Sequential(
+        [
+            keras.Input((5,)),
+            layers.Dense(49, name="same_name_as_2"),
+            layers.Reshape((7, 7, 1)),
+            layers.Dropout(0.1),
+            layers.Conv2DTranspose(3, 4, strides=4, padding="same", use_bias=False),
+            layers.BatchNormalization(),
+            layers.PReLU(shared_axes=[1, 2]),
+            layers.SeparableConv2D(1, 3, padding="same", activation="sigmoid"),
+        ]
+    ),
+    "functional": lambda: functional_generator(),
+}
+
+
+def functional_generator():
+    z = keras.Input((6,))
+    a, b = layers.Dense(196)(z), layers.Dense(196, activation="relu")(z)
+    small = layers.Concatenate()([layers.Reshape((14, 14, 1))(a), layers.Reshape((14, 14, 1))(b)])
+    inner = keras.Sequential(
+        [keras.Input((14, 14, 2)), layers.UpSampling2D(), layers.Conv2D(1, 3, padding="same")]
+    )
+    return keras.Model(z, layers.Activation("sigmoid")(inner(small)))
+
+
+@pytest.mark.parametrize("name", KERAS_3_GENERATORS)
+def test_a_keras_3_generator_draws_what_it_drew_there(name, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = KERAS_3_GENERATORS[name]()
+    model.save(tmp_path / "x.h5")
+    vectors = draw_latent_vectors(3, model.input_shape[-1], seed=0)
+    read = checkpoint.read(tmp_path / "x.h5").generator
+    assert np.allclose(generate(read, vectors), generate(model, vectors), atol=1e-6)
+
+
+def forge(path, change):
+    """A small generator's file whose configuration has been through `change`."""
+    KERAS_3_GENERATORS["sequential"]().save(path)
+    with h5py.File(path, "r+") as file:
+        configuration = json.loads(file.attrs["model_config"])
+        changed = change(configuration)
+        file.attrs["model_config"] = json.dumps(configuration) if changed is None else changed
+    return path
+
+
+def layer(configuration, index):
+    return configuration["config"]["layers"][index]
+
+
+def lambda_layer(configuration):
+    # The attack of CVE-2025-9905: marshalled code in a Lambda layer, which Keras runs when it loads a .h5.
+    configuration["config"]["layers"][2] = {
+        "class_name": "Lambda",
+        "config": {"name": "l", "function": ["4wEAAAAAAAAAAAAAAAAAAAABAAAAQwAAAHMEAAAA", None, None]},
+    }
+
+
+def function_of_os(configuration):
+    layer(configuration, 1)["config"]["activation"] = {
+        "module": "os",
+        "class_name": "function",
+        "config": "system",
+        "registered_name": "system",
+    }
+
+
+def function_by_name(configuration):
+    layer(configuration, 1)["config"]["activation"] = "os.system"
+
+
+def custom_class(configuration):
+    layer(configuration, 1).update({"class_name": "Dense", "registered_name": "evil>Dense", "module": "evil"})
+
+
+def unknown_class(configuration):
+    layer(configuration, 1)["class_name"] = "TFOpLambda"
+
+
+def huge_layer(configuration):
+    layer(configuration, 1)["config"]["units"] = 10**12
+
+
+def huge_image(configuration):
+    layer(configuration, 2)["config"]["target_shape"] = [7, 7, 1]
+    configuration["config"]["layers"].insert(
+        3, {"class_name": "UpSampling2D", "config": {"name": "u", "size": [10**5, 10**5]}}
+    )
+
+
+def deep_nesting(configuration):
+    return '{"class_name": "Sequential", "config": {"layers": [' * 20_000
+
+
+def models_within_models(configuration):
+    before, after = '{"class_name": "Sequential", "config": {"name": "n", "layers": [', "]}}"
+    return before * 400 + json.dumps(configuration) + after * 400
+
+
+def long_configuration(configuration):
+    return json.dumps(configuration) + " " * 2**21
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda_layer, "'Lambda'"),
+        (function_of_os, r"Dense\.activation is neither"),
+        (function_by_name, "'os.system'"),
+        (custom_class, "'Dense', which is not accepted"),
+        (unknown_class, "'TFOpLambda'"),
+        (huge_layer, "larger than the weights in the file"),
+        (huge_image, "numbers an image"),
+        (deep_nesting, "cannot be used|can be built"),
+        (models_within_models, "cannot be used|can be built"),
+        (long_configuration, "is longer than"),
+    ],
+)
+def test_what_a_generator_does_not_need_is_refused(change, says, tmp_path):
+    path = forge(tmp_path / "x.h5", change)
+    with pytest.raises(ClothingGANError, match=says) as refusal:
+        checkpoint.read(path).generator  # noqa: B018
+    assert "\n" not in str(refusal.value)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    model = KERAS_3_GENERATORS["sequential"]()
+    model.layers[0].bias.assign(np.full(49, np.inf))
+    model.save(tmp_path / "x.h5")
+    with pytest.raises(ClothingGANError, match="NaN or infinite"):
+        checkpoint.read(tmp_path / "x.h5").generator  # noqa: B018
+
+
+def test_a_file_with_weights_alone_says_so(tmp_path):
+    KERAS_3_GENERATORS["sequential"]().save_weights(tmp_path / "x.weights.h5")
+    with pytest.raises(ClothingGANError, match="model.save"):
+        checkpoint.read(tmp_path / "x.weights.h5")

@@ -1,0 +1,72 @@
+"""The networks are the published ones, and the composite trains the generator alone."""
+
+import numpy as np
+import pytest
+
+from clothinggan.models import Composite, build_networks, draw_latent_vectors, generate
+from clothinggan.presets import PRESETS
+
+
+@pytest.fixture(scope="module")
+def clothing():
+    return build_networks(PRESETS["clothing"], seed=0)
+
+
+def test_clothing_has_the_published_parameter_counts(clothing):
+    generator, discriminator = clothing
+    assert (generator.count_params(), discriminator.count_params()) == (1_164_289, 40_705)
+
+
+def test_clothing_generator_has_the_published_layers(clothing):
+    described = [(type(layer).__name__, layer.output.shape[1:]) for layer in clothing[0].layers]
+    assert described == [
+        ("Dense", (6272,)),
+        ("LeakyReLU", (6272,)),
+        ("Reshape", (7, 7, 128)),
+        ("Conv2DTranspose", (14, 14, 128)),
+        ("LeakyReLU", (14, 14, 128)),
+        ("Conv2DTranspose", (28, 28, 128)),
+        ("LeakyReLU", (28, 28, 128)),
+        ("Conv2D", (28, 28, 1)),
+    ]
+
+
+def test_clothing_discriminator_has_the_published_layers(clothing):
+    described = [(type(layer).__name__, layer.output.shape[1:]) for layer in clothing[1].layers]
+    block = ["Conv2D", "LeakyReLU", "Dropout"]
+    sizes = [(14, 14, 64)] * 3 + [(7, 7, 64)] * 3 + [(3136,), (1,)]
+    assert described == list(zip([*block, *block, "Flatten", "Dense"], sizes, strict=True))
+
+
+def test_slopes_and_dropout_rates_are_the_designs(clothing):
+    layers = [layer for network in clothing for layer in network.layers]
+    slopes = {layer.negative_slope for layer in layers if type(layer).__name__ == "LeakyReLU"}
+    rates = {layer.rate for layer in layers if type(layer).__name__ == "Dropout"}
+    assert (slopes, rates) == ({0.2}, {0.4})
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_the_composite_trains_the_generator_whatever_flag_the_discriminator_carries(flag):
+    generator, discriminator = build_networks(PRESETS["clothing"], seed=0)
+    discriminator.trainable = flag
+    trained = Composite(generator, discriminator, dropout=True).trainable_variables
+    assert [id(v) for v in trained] == [id(v) for v in generator.trainable_variables]
+
+
+def test_equal_seeds_build_equal_networks_and_others_do_not(clothing):
+    first, again, other = clothing[0], *(build_networks(PRESETS["clothing"], s)[0] for s in (0, 1))
+    kernels = [np.asarray(model.layers[0].kernel) for model in (first, again, other)]
+    assert np.array_equal(kernels[0], kernels[1])
+    assert not np.array_equal(kernels[0], kernels[2])
+
+
+def test_the_batch_size_of_generate_decides_on_memory_not_on_the_images(clothing):
+    vectors = draw_latent_vectors(7, 100, seed=3)
+    assert np.allclose(generate(clothing[0], vectors, 3), generate(clothing[0], vectors), atol=1e-6)
+
+
+def test_images_are_greyscale_in_the_unit_range(clothing):
+    images = generate(clothing[0], draw_latent_vectors(2, 100, seed=0))
+    assert images.shape == (2, 28, 28)
+    assert images.dtype == np.float32
+    assert 0 <= images.min() <= images.max() <= 1
