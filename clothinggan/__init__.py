@@ -6,17 +6,17 @@
 >>> images = clothinggan.generate(generator, latent_vectors)  # (25, 28, 28) float32 in [0, 1]
 """
 
-from importlib import import_module
+from pkgutil import resolve_name
 
 __version__ = "1.0.0"
 
 _HOMES = {
-    "ClothingGANError": "errors",
-    "draw_latent_vectors": "models",
-    "generate": "models",
-    "load_data": "data",
-    "load_generator": "checkpoint",
-    "PRESETS": "presets",
+    "ClothingGANError": "clothinggan.errors:ClothingGANError",
+    "PRESETS": "clothinggan.presets:PRESETS",
+    "draw_latent_vectors": "clothinggan.models:draw_latent_vectors",
+    "generate": "clothinggan.models:generate",
+    "load_data": "clothinggan.data:load",
+    "load_generator": "clothinggan.checkpoint:load_generator",
 }
 __all__ = [*_HOMES, "__version__"]
 
@@ -25,4 +25,4 @@ def __getattr__(name: str) -> object:
     # On first use: importing the package does not wait for TensorFlow.
     if name not in _HOMES:
         raise AttributeError(f"module 'clothinggan' has no attribute '{name}'")
-    return getattr(import_module(f"clothinggan.{_HOMES[name]}"), name)
+    return resolve_name(_HOMES[name])

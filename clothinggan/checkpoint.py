@@ -183,6 +183,21 @@ def read(path: Path) -> Checkpoint:
     return Checkpoint(path, _decode_record(encoded, path), _state(contents, path), contents)
 
 
+def load_generator(path: str | Path) -> "keras.Model":
+    """Reads the generator of a checkpoint, or of another tool's HDF5 file.
+
+    Args:
+        path: The ``.h5`` file.
+
+    Returns:
+        A model from latent vectors (n, k) float32 to images (n, 28, 28, 1).
+
+    Raises:
+        ClothingGANError: See `read`.
+    """
+    return read(Path(path)).generator
+
+
 def _block(image: bytes) -> bytes:
     digest = hashlib.sha256(image).hexdigest()
     return f"ClothingGAN checkpoint, format {FORMAT_VERSION}\nSHA-256 {digest}\n".encode().ljust(

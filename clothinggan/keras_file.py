@@ -235,6 +235,9 @@ def _build_layer(configuration: dict) -> keras.Layer:
         for argument in _ARGUMENTS[layer_class]
         if argument in inner
     }
+    # Keras 2 names one axis by a list of one.
+    if isinstance(arguments.get("axis"), tuple) and len(arguments["axis"]) == 1:
+        (arguments["axis"],) = arguments["axis"]
     activation = arguments.get("activation", "linear") or "linear"
     if activation not in _ACTIVATIONS:
         raise _Unfit(f"it has the activation '{activation}', which is not accepted")

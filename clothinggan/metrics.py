@@ -253,9 +253,9 @@ def manifold_scores(
         real_inside += np.count_nonzero((squared < fake_squared_radii).any(axis=1))
     return ManifoldScores(
         precision=float(fake_inside.mean()),
-        recall=real_inside / len(real),
-        density=memberships / (k * len(fake)),
-        coverage=covered / len(real),
+        recall=float(real_inside / len(real)),
+        density=float(memberships / (k * len(fake))),
+        coverage=float(covered / len(real)),
     )
 
 
@@ -358,7 +358,8 @@ def _squared_mmd(first: np.ndarray, second: np.ndarray) -> float:
     """Returns the unbiased estimate of the squared MMD between two blocks of features."""
 
     def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return (x @ y.T / x.shape[1] + 1) ** 3
+        table = x @ y.T / x.shape[1] + 1
+        return table * table * table  # many times faster than NumPy's power
 
     def mean_of_pairs(x: np.ndarray) -> float:
         table = kernel(x, x)

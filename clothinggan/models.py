@@ -109,7 +109,7 @@ def draw_latent_vectors(count: int, latent_size: int, seed: int) -> np.ndarray:
 
 
 # A graph for each model and batch size: 'apply' in one go, its temporary arrays reused.
-_compute = tf.function(fast.apply)
+_compute = tf.function(fast.apply, autograph=False)
 
 
 def generate(generator: keras.Model, latent_vectors: np.ndarray, batch_size: int = 250) -> np.ndarray:

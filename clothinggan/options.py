@@ -140,6 +140,7 @@ def import_tensorflow() -> None:
         from absl import logging
 
         logging.set_verbosity(logging.ERROR)
+        tf.get_logger().setLevel("ERROR")
         # The networks are chains: one operation at a time on all cores is 5 % faster than two at once.
         tf.config.threading.set_inter_op_parallelism_threads(1)
         # Looking for devices is when TensorFlow says what it misses.

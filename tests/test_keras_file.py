@@ -45,7 +45,7 @@ KERAS_2_GENERATORS = {
             layers.Input((16,)), layers.Dense(7 * 7 * 4), layers.BatchNormalization(),
             layers.Reshape((7, 7, 4))])
         model = keras.Sequential([
-            inner, layers.Conv2DTranspose(4, 4, strides=2, padding="same"),
+            layers.Input((16,)), inner, layers.Conv2DTranspose(4, 4, strides=2, padding="same"),
             layers.Conv2DTranspose(1, 4, strides=2, padding="same", activation="sigmoid")])
     """,
 }
@@ -188,8 +188,8 @@ def long_configuration(configuration):
         (unknown_class, "'TFOpLambda'"),
         (huge_layer, "larger than the weights in the file"),
         (huge_image, "numbers an image"),
-        (deep_nesting, "cannot be used|can be built"),
-        (models_within_models, "cannot be used|can be built"),
+        (deep_nesting, "nests too deep"),
+        (models_within_models, "nests too deep"),
         (long_configuration, "is longer than"),
     ],
 )
@@ -210,5 +210,5 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path):
 
 def test_a_file_with_weights_alone_says_so(tmp_path):
     KERAS_3_GENERATORS["sequential"]().save_weights(tmp_path / "x.weights.h5")
-    with pytest.raises(ClothingGANError, match="model.save"):
+    with pytest.raises(ClothingGANError, match=r"model\.save"):
         checkpoint.read(tmp_path / "x.weights.h5")

@@ -20,7 +20,7 @@ def make_gan(preset="clothing", seed=0):
 
 
 def weights(model):
-    return [np.array(variable) for variable in model.trainable_variables]
+    return [variable.numpy() for variable in model.trainable_variables]
 
 
 def equal(some, others):

@@ -1,0 +1,64 @@
+"""Showing: three figures, or the images themselves."""
+
+import numpy as np
+import pytest
+
+from clothinggan import checkpoint, display
+from clothinggan.models import draw_latent_vectors, generate
+
+
+@pytest.fixture
+def weights(small_run):
+    return str(small_run / "clothingGANepoch4.h5")
+
+
+def test_three_pictures_are_written_and_named(weights, tmp_path, capsys):
+    assert display.main(["--weights", weights]) == 0
+    names = [f"clothingGANepoch4_{kind}.png" for kind in ("generated", "enlarged", "real")]
+    assert capsys.readouterr().out.split() == names
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in names)
+
+
+def test_no_real_leaves_the_third_out(weights, tmp_path):
+    assert display.main(["--weights", weights, "--no-real", "--save", "pictures"]) == 0
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
+        "clothingGANepoch4_enlarged.png",
+        "clothingGANepoch4_generated.png",
+    ]
+
+
+def test_without_real_images_the_first_two_still_come(weights, tmp_path, capsys):
+    assert display.main(["--weights", weights, "--data", "absent"]) == 1
+    assert len(list(tmp_path.glob("*.png"))) == 2
+    assert "--no-real" in capsys.readouterr().err
+
+
+def test_exported_images_are_the_generators(weights, tmp_path):
+    assert display.main(["--weights", weights, "--count", "30", "--export", "x.npz", "--seed", "5"]) == 0
+    with np.load(tmp_path / "x.npz") as exported:
+        vectors, images = exported["latent_vectors"], exported["images"]
+    assert np.array_equal(vectors, draw_latent_vectors(30, 100, seed=5))
+    assert np.allclose(images, generate(checkpoint.read(weights_path(weights)).generator, vectors), atol=1e-6)
+
+
+def weights_path(text):
+    from pathlib import Path
+
+    return Path(text)
+
+
+def test_an_export_writes_no_pictures(weights, tmp_path):
+    assert display.main(["--weights", weights, "--export", "x.npz", "--count", "1"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
+
+
+def test_a_missing_file_is_one_line(capsys):
+    assert display.main(["--weights", "absent.h5"]) == 1
+    assert capsys.readouterr().err == "clothinggan: error: there is no file absent.h5\n"
+
+
+@pytest.mark.slow
+def test_a_user_sees_the_paths_and_nothing_else(weights, command):
+    done = command("display", "--weights", weights, "--no-real")
+    assert done.stderr == ""
+    assert done.stdout.split() == ["clothingGANepoch4_generated.png", "clothingGANepoch4_enlarged.png"]

@@ -1,0 +1,41 @@
+"""Grids hold the images where they belong, and figures are written whole."""
+
+import numpy as np
+import pytest
+
+from clothinggan import figures
+
+HISTORY = [
+    {"epoch": e, "d_loss": 0.7, "g_loss": 0.6, "accuracy_real": 0.5, "accuracy_fake": 1.0, "seconds": 1.0}
+    for e in (1, 2)
+]
+
+
+def pixels(figure):
+    return np.asarray(figure.axes[0].images[0].get_array())
+
+
+def test_a_grid_shows_the_images_row_by_row_with_gaps():
+    images = np.stack([np.full((2, 2), value) for value in (0.1, 0.2, 0.3, 0.4)])
+    sheet = pixels(figures.draw_grid(images, "title"))
+    assert sheet.shape == (5, 5)
+    assert np.allclose(sheet[[0, 0, 3, 3], [0, 3, 0, 3]], [0.1, 0.2, 0.3, 0.4])
+
+
+def test_bytes_and_floats_are_drawn_alike():
+    image = np.array([[0, 255]], np.uint8)
+    assert np.array_equal(pixels(figures.draw_image(image, "")), pixels(figures.draw_image(image / 255, "")))
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_losses_and_accuracies_have_a_curve_each(epochs):
+    axes = figures.draw_losses(HISTORY[:epochs]).axes
+    assert [[line.get_label() for line in panel.lines] for panel in axes] == [
+        ["discriminator", "generator"],
+        ["on real", "on fake"],
+    ]
+
+
+def test_a_png_is_a_png(tmp_path):
+    figures.save_png(figures.draw_losses(HISTORY), tmp_path / "x.png")
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,36 @@
+"""The furthest checkpoint of a folder is found, and later ones stand in the way of a run."""
+
+import shutil
+
+import pytest
+
+from clothinggan import folder
+from clothinggan.errors import ClothingGANError
+
+
+def test_checkpoints_are_ordered_by_how_far_they_came(small_run):
+    names = [found.path.name for found in folder.find_checkpoints(small_run, "clothingGAN")]
+    assert names == [f"clothingGANepoch{epoch}.h5" for epoch in (1, 2, 3, 4)] + ["clothingGANlatest.h5"]
+
+
+def test_other_files_are_no_checkpoints(tmp_path):
+    for name in ("clothingGANepochX.h5", "swiftGANepoch1.h5", "clothingGANepoch1.png"):
+        (tmp_path / name).touch()
+    assert folder.find_checkpoints(tmp_path, "clothingGAN") == []
+
+
+def test_a_broken_latest_file_is_passed_over_aloud(small_run, tmp_path, capsys):
+    shutil.copy(small_run / "clothingGANepoch1.h5", tmp_path)
+    (tmp_path / "clothingGANlatest.h5").write_bytes(b"broken")
+    assert [f.path.name for f in folder.find_checkpoints(tmp_path, "clothingGAN")] == ["clothingGANepoch1.h5"]
+    assert "clothingGANlatest.h5" in capsys.readouterr().err
+
+
+def test_a_run_from_the_last_epoch_may_write(small_run):
+    folder.require_no_later(small_run, "clothingGAN", epoch=4, step_in_epoch=0)
+
+
+@pytest.mark.parametrize("position", [(3, 1), (0, 0), (-1, 0)])
+def test_a_run_from_an_earlier_step_is_refused(small_run, position):
+    with pytest.raises(ClothingGANError, match="--overwrite"):
+        folder.require_no_later(small_run, "clothingGAN", *position)

@@ -1,0 +1,100 @@
+"""Help and complaints come at once, and each failure is one line with the right status."""
+
+import subprocess
+import sys
+
+import pytest
+
+from clothinggan import options
+from clothinggan.errors import ClothingGANError
+
+COMMANDS = ["train", "resume", "display"]
+WITHOUT_TENSORFLOW = (
+    "import sys; sys.modules.update(tensorflow=None, keras=None, h5py=None)\n"
+    "import importlib; importlib.import_module('clothinggan.' + sys.argv[1]).main(sys.argv[2:])"
+)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_answers_without_tensorflow(name):
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW, name, "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert f"usage: python -m clothinggan.{name}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "--epochs", "0"], "'0' is not a whole number of at least 1"),
+        (["train", "--batch-size", "-3"], "'-3' is not a whole number"),
+        (["train", "--seed", "x"], "'x' is not a whole number"),
+        (["train", "--model", "other"], "invalid choice: 'other'"),
+        (["train", "--epoch", "3"], "unrecognized arguments: --epoch"),
+        (["resume", "--epochs", "3", "--more", "3"], "not allowed with"),
+        (["display"], "--weights"),
+        (["display", "--weights", "x.h5", "--count", "3"], "--count goes with --export"),
+        (["display", "--weights", "x.h5", "--export", "images.png"], "ends in .npz"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_option_is_one_line_and_status_2_without_tensorflow(arguments, says):
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("clothinggan: error: ")
+    assert done.stderr.count("\n") == 1
+    assert says in done.stderr
+
+
+def test_the_package_lists_its_commands(command):
+    done = subprocess.run([sys.executable, "-m", "clothinggan"], capture_output=True, text=True, check=True)
+    assert all(f"python -m clothinggan.{name}" in done.stdout for name in COMMANDS)
+
+
+def failing(error):
+    def run():
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (ClothingGANError("no such thing"), 1, "clothinggan: error: no such thing\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (MemoryError(), 1, "clothinggan: error: out of memory\n"),
+        (
+            ValueError("first\nsecond"),
+            1,
+            "clothinggan: error: unexpected ValueError: first (CLOTHINGGAN_DEBUG=1 shows where)\n",
+        ),
+    ],
+)
+def test_a_failure_is_one_line_on_standard_error(error, status, line, capsys):
+    assert options.reporting_errors(failing(error)) == status
+    assert capsys.readouterr() == ("", line)
+
+
+def test_debugging_shows_the_traceback(monkeypatch):
+    monkeypatch.setenv("CLOTHINGGAN_DEBUG", "1")
+    with pytest.raises(ClothingGANError, match="no such thing"):
+        options.reporting_errors(failing(ClothingGANError("no such thing")))
+
+
+def test_importing_the_package_does_not_import_tensorflow():
+    program = "import sys, clothinggan; print(clothinggan.__version__, 'tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[1] == "False"
+
+
+def test_every_public_name_of_the_package_is_there():
+    import clothinggan
+
+    assert all(getattr(clothinggan, name) for name in clothinggan.__all__)

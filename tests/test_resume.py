@@ -1,0 +1,214 @@
+"""Going on: to the bit, from anywhere, and not over what is further on."""
+
+import dataclasses
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from clothinggan import checkpoint, resume
+
+TIMES = ("seconds", "seconds_in_epoch")
+
+
+def assert_equal_to_the_bit(path, other):
+    """All arrays and all of the record but the clock's."""
+    some, others = checkpoint.read(path), checkpoint.read(other)
+    assert some.contents.arrays.keys() == others.contents.arrays.keys()
+    for name, array in some.contents.arrays.items():
+        if name != "clothinggan/record":
+            assert array.tobytes() == others.contents.arrays[name].tobytes(), name
+    assert without_times(some.record) == without_times(others.record)
+
+
+def without_times(record):
+    history = [{key: value for key, value in entry.items() if key not in TIMES} for entry in record.history]
+    return {**vars(record), "history": history, "seconds_in_epoch": None}
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_four_epochs_and_two_and_two_more_give_the_same_bits(small_run, tmp_path, command):
+    resumed = command("resume", "--weights", small_run / "clothingGANepoch2.h5")
+    assert resumed.returncode == 0, resumed.stderr
+    assert_equal_to_the_bit(tmp_path / "clothingGANepoch4.h5", small_run / "clothingGANepoch4.h5")
+
+
+LONGER = ["--data", "sample", "--examples", "165", "--batch-size", "8", "--epochs", "2", "--save-every", "1"]
+
+
+@pytest.fixture(scope="module")
+def never_stopped(tmp_path_factory):
+    """The last file of a run of two epochs of 20 steps, from a process of its own."""
+    folder = tmp_path_factory.mktemp("never_stopped")
+    process = start("clothinggan.train", *LONGER, "--out", folder)
+    process.communicate()
+    assert process.returncode == 0
+    return folder / "clothingGANepoch2.h5"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
+def test_a_run_stopped_in_mid_epoch_goes_on_to_the_bit(number, never_stopped, tmp_path, command):
+    process = start("clothinggan.train", *LONGER)
+    wait_for(tmp_path / "clothingGANlatest.h5", process)
+    time.sleep(0.3)
+    asked = time.monotonic()
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert time.monotonic() - asked < 10
+    assert "python -m clothinggan.resume --weights clothingGANlatest.h5" in said
+    assert checkpoint.read(tmp_path / "clothingGANlatest.h5").record.step_in_epoch > 0
+    resumed = command("resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert_equal_to_the_bit(tmp_path / "clothingGANepoch2.h5", never_stopped)
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_at_once(tmp_path):
+    # A step of this size takes seconds, in which the second signal comes.
+    process = start("clothinggan.train", "--data", "sample", "--examples", "800", "--batch-size", "800")
+    while "training:" not in process.stdout.readline():
+        assert process.poll() is None
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert time.monotonic() - asked < 30
+
+
+def test_without_weights_the_furthest_file_goes_on(small_run, tmp_path, capsys):
+    for epoch in (1, 2):
+        shutil.copy(small_run / f"clothingGANepoch{epoch}.h5", tmp_path)
+    assert resume.main(["--epochs", "3"]) == 0
+    assert "going on from clothingGANepoch2.h5" in capsys.readouterr().out
+    assert_equal_to_the_bit_but_epochs(tmp_path, small_run)
+
+
+def assert_equal_to_the_bit_but_epochs(folder, other):
+    some, others = (checkpoint.read(f / "clothingGANepoch3.h5") for f in (folder, other))
+    assert all(
+        np.array_equal(array, others.contents.arrays[name])
+        for name, array in some.contents.arrays.items()
+        if name != "clothinggan/record"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "last"),
+    [(["--epochs", "4"], 4), (["--more", "3"], 5), ([], 4)],
+    ids=["epochs", "more", "neither"],
+)
+def test_how_far_it_goes(options, last, small_run, tmp_path):
+    assert resume.main(["--weights", str(small_run / "clothingGANepoch2.h5"), *options]) == 0
+    assert checkpoint.read(tmp_path / "clothingGANlatest.h5").record.epoch == last
+
+
+def test_a_finished_run_goes_on_for_200_more_and_says_so(small_run, monkeypatch, capsys):
+    monkeypatch.setattr(resume, "MORE_EPOCHS", 1)
+    assert resume.main(["--weights", str(small_run / "clothingGANepoch4.h5")]) == 0
+    assert "going on for 1 more" in capsys.readouterr().out
+
+
+def test_an_epoch_that_is_reached_is_refused(small_run, capsys):
+    assert resume.main(["--weights", str(small_run / "clothingGANepoch4.h5"), "--epochs", "3"]) == 1
+    assert "--more" in capsys.readouterr().err
+
+
+def test_what_is_further_on_is_not_written_over(small_run, capsys):
+    assert resume.main(["--weights", str(small_run / "clothingGANepoch2.h5"), "--out", str(small_run)]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_overwrite_removes_what_was_further_on(small_run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(small_run, folder)
+    weights = str(folder / "clothingGANepoch1.h5")
+    assert resume.main(["--weights", weights, "--out", str(folder), "--epochs", "2", "--overwrite"]) == 0
+    assert sorted(p.name for p in folder.glob("*.h5")) == [
+        "clothingGANepoch1.h5",
+        "clothingGANepoch2.h5",
+        "clothingGANlatest.h5",
+    ]
+
+
+def other_images(path):
+    np.savez(path, x_train=np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8))
+    return str(path)
+
+
+def test_other_images_than_before_are_refused_unless_named(small_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(resume.data, "load", lambda source, load=resume.data.load: load(other))
+    other = other_images(tmp_path / "other.npz")
+    assert resume.main(["--weights", str(small_run / "clothingGANepoch2.h5")]) == 1
+    assert "name them with --data" in capsys.readouterr().err
+
+
+def test_other_images_can_be_named_anew(small_run, tmp_path, capsys):
+    options = ["--data", other_images(tmp_path / "other.npz"), "--epochs", "3"]
+    assert resume.main(["--weights", str(small_run / "clothingGANepoch2.h5"), *options]) == 0
+    assert "other images than before" in capsys.readouterr().out
+
+
+def test_a_generator_alone_goes_on_with_a_fresh_discriminator(tmp_path, monkeypatch, capsys):
+    generator = keras.Sequential(
+        [keras.Input((10,)), keras.layers.Dense(784, activation="sigmoid"), keras.layers.Reshape((28, 28, 1))]
+    )
+    generator.save(tmp_path / "otherepoch7.h5")
+    options = ["--data", other_images(tmp_path / "other.npz"), "--more", "1", "--out", "run"]
+    monkeypatch.setattr(resume, "PRESETS", small_batches())
+    assert resume.main(["--weights", "otherepoch7.h5", *options]) == 0
+    assert "a generator alone" in capsys.readouterr().out
+    assert checkpoint.read(tmp_path / "run" / "clothingGANepoch8.h5").generator.input_shape == (None, 10)
+
+
+def small_batches():
+    return {name: dataclasses.replace(preset, batch_size=16) for name, preset in resume.PRESETS.items()}
+
+
+def test_another_design_than_the_files_is_refused(small_run, monkeypatch, capsys):
+    monkeypatch.setattr(resume, "PRESETS", {})
+    assert resume.main(["--weights", str(small_run / "clothingGANepoch2.h5")]) == 1
+    assert "unknown here" in capsys.readouterr().err
+
+
+def test_an_empty_folder_has_nothing_to_go_on_from(capsys):
+    assert resume.main([]) == 1
+    assert "no checkpoint" in capsys.readouterr().err
+
+
+def test_a_run_whose_folder_vanishes_stops_with_the_file_to_go_on_from(
+    small_run, tmp_path, monkeypatch, capsys
+):
+    folder = tmp_path / "run"
+    shutil.copytree(small_run, folder)
+    monkeypatch.setattr("clothinggan.run.GAN.accuracy", lambda *_: (shutil.rmtree(folder), (0.5, 0.5))[1])
+    assert resume.main(["--out", str(folder), "--more", "1"]) == 1
+    said = capsys.readouterr().err
+    assert "no such file or directory" in said
+    assert "python -m clothinggan.resume" in said

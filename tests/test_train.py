@@ -1,0 +1,97 @@
+"""Training from the start: what it writes, what it says, and what it refuses."""
+
+import csv
+
+import pytest
+from conftest import SMALL
+
+from clothinggan import checkpoint, train
+
+
+def test_a_run_leaves_its_files(small_run):
+    numbered = [f"clothingGANepoch{epoch}.{kind}" for epoch in (1, 2, 3, 4) for kind in ("h5", "png")]
+    expected = [*numbered, "clothingGANlatest.h5", "history.csv", "losses.png"]
+    assert sorted(path.name for path in small_run.iterdir()) == sorted(expected)
+
+
+def test_numbered_files_come_every_so_many_epochs_and_at_the_last(tmp_path):
+    assert train.main([*SMALL, "--epochs", "5", "--save-every", "2"]) == 0
+    assert sorted(p.name for p in tmp_path.glob("*epoch*.h5")) == [
+        "clothingGANepoch2.h5",
+        "clothingGANepoch4.h5",
+        "clothingGANepoch5.h5",
+    ]
+
+
+def test_only_so_many_numbered_files_are_kept(tmp_path):
+    assert train.main([*SMALL, "--epochs", "4", "--save-every", "1", "--keep", "2"]) == 0
+    assert sorted(p.name for p in tmp_path.glob("*epoch*.h5")) == [
+        "clothingGANepoch3.h5",
+        "clothingGANepoch4.h5",
+    ]
+
+
+def test_history_has_a_row_for_each_epoch(small_run):
+    with open(small_run / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", "d_loss", "g_loss", "accuracy_real", "accuracy_fake", "seconds"]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+
+
+def test_the_record_says_what_was_run(small_run):
+    record = checkpoint.read(small_run / "clothingGANepoch3.h5").record
+    said = (record.preset, record.epoch, record.step, record.batch_size, record.examples, record.data)
+    assert said == ("clothing", 3, 6, 16, 40, "sample")
+    assert [entry["epoch"] for entry in record.history] == [1, 2, 3]
+
+
+def test_it_says_what_it_does_and_how_good_it_is(capsys):
+    assert train.main([*SMALL, "--epochs", "1"]) == 0
+    said = capsys.readouterr().out
+    for essential in (
+        "sample: 40 training images",
+        "generator 1,164,289 parameters, discriminator 40,705",
+        "CPU",
+        "epoch 1/1",
+        "d_loss",
+        "of real and",
+        "clothingGANepoch1.h5",
+        "python -m clothinggan.display --weights clothingGANepoch1.h5",
+    ):
+        assert essential in said
+
+
+def snapshot(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_an_earlier_runs_folder_is_refused_and_left_as_it_was(small_run, capsys):
+    before = snapshot(small_run)
+    assert train.main([*SMALL, "--out", str(small_run)]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert snapshot(small_run) == before
+
+
+def test_overwrite_replaces_an_earlier_run(small_run, tmp_path):
+    for path in small_run.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert train.main([*SMALL, "--epochs", "1", "--seed", "1", "--overwrite"]) == 0
+    assert sorted(p.name for p in tmp_path.glob("*.h5")) == ["clothingGANepoch1.h5", "clothingGANlatest.h5"]
+    assert checkpoint.read(tmp_path / "clothingGANepoch1.h5").record.seed == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--data", "absent"], "absent"),
+        (["--data", "sample", "--examples", "100000"], "--examples"),
+        (["--data", "sample", "--examples", "40", "--batch-size", "41"], "--batch-size"),
+        (["--data", "sample", "--out", "file"], "--out"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_run_that_cannot_be_is_refused_before_anything_is_written(arguments, says, tmp_path, capsys):
+    (tmp_path / "file").write_text("kept")
+    assert train.main(arguments) == 1
+    assert says in capsys.readouterr().err
+    assert snapshot(tmp_path) == {"file": b"kept"}
