@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import keras
 
 FORMAT_VERSION = 1
+PRECISIONS = ("float32", "bfloat16")
 _BLOCK_SIZE = 512
 _BLOCK = re.compile(rb"ClothingGAN checkpoint, format (\d{1,9})\nSHA-256 ([0-9a-f]{64})\n")
 _GROUP = "clothinggan"
@@ -59,6 +60,7 @@ class Record:
         numbered: The epochs whose numbered files this run has written and not deleted.
         versions: Library versions by name.
         threads: How many threads an operation may use.
+        precision: "float32" or "bfloat16": what the networks compute in.
     """
 
     preset: str
@@ -78,6 +80,7 @@ class Record:
     numbered: list[int] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     threads: int = 0
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -258,7 +261,7 @@ def _check_record(record: Record) -> None:
         raise ValueError
     if not all(type(text) is str for text in texts):
         raise ValueError
-    if not math.isfinite(record.seconds_in_epoch):
+    if not math.isfinite(record.seconds_in_epoch) or record.precision not in PRECISIONS:
         raise ValueError
     for entry in record.history:
         if type(entry["epoch"]) is not int or not all(math.isfinite(value) for value in entry.values()):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from clothinggan import __version__
+from clothinggan.checkpoint import PRECISIONS
 from clothinggan.errors import ClothingGANError
 from clothinggan.presets import DEFAULT_PRESET, PRESETS
 
@@ -70,6 +71,17 @@ def add_data(parser: argparse.ArgumentParser, recorded: bool) -> None:
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """Adds --seed."""
     parser.add_argument("--seed", type=integer(0), default=0, help="all randomness (default: 0)")
+
+
+def add_precision(parser: argparse.ArgumentParser, recorded: bool) -> None:
+    """Adds --precision."""
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=None if recorded else PRECISIONS[0],
+        help="what the networks compute in; weights, optimisers and files are float32 "
+        f"(default: {'what the file records' if recorded else PRECISIONS[0]})",
+    )
 
 
 def add_files(parser: argparse.ArgumentParser, recorded: bool) -> None:

@@ -30,6 +30,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         f"where that is reached or not known, {MORE_EPOCHS} more)",
     )
     until.add_argument("--more", metavar="EPOCHS", type=options.integer(1), help="train this many more")
+    options.add_precision(parser, recorded=True)
     options.add_files(parser, recorded=True)
     return parser.parse_args(argv)
 
@@ -51,7 +52,7 @@ def resume(arguments: argparse.Namespace) -> int:
 
         generator = found.generator
         _, discriminator = build_networks(preset, record.seed)
-        gan = GAN(preset, generator, discriminator, record.seed)
+        gan = GAN(preset, generator, discriminator, record.seed, record.precision)
         if found.record:
             gan.load_state(found.state)
             _say_what_differs(found.record, library_versions(), thread_count())
@@ -131,6 +132,7 @@ def _record_and_data(
             f"the run's batch of {record.batch_size} is more than the {len(dataset.train_images)} images "
             f"of {source}"
         )
+    record.precision = arguments.precision or record.precision
     record.epochs = _last_epoch(record, arguments)
     return record, dataset
 

@@ -181,13 +181,20 @@ class Run:
             f"data:     {record.data}: {len(self.images):,} training images of 28x28\n"
             f"networks: {gan.preset.name}: generator {gan.generator.count_params():,} parameters, "
             f"discriminator {gan.discriminator.count_params():,}\n"
-            f"device:   {describe_device()}\n"
+            f"device:   {describe_device()}, {record.precision}\n"
             f"files:    {self.folder.resolve()}: {self.latest.name} after every epoch, "
             f"{checkpoint.file_name(self.prefix, record.save_every)} and so on every {record.save_every}\n"
             f"training: to epoch {record.epochs}, {self.steps_per_epoch} steps of {record.batch_size} images "
             f"an epoch, seed {record.seed}; Ctrl-C saves and stops",
             flush=True,
         )
+
+        if record.precision == "bfloat16" and not has_bfloat16():
+            print(
+                "note:     this processor has no instructions for bfloat16: --precision float32 is "
+                "several times faster here",
+                flush=True,
+            )
 
     def _display_command(self) -> str:
         return f"python -m clothinggan.display --weights {shlex.quote(str(self.last_saved))}"
@@ -225,6 +232,16 @@ def library_versions() -> dict[str, str]:
 def thread_count() -> int:
     """How many threads one TensorFlow operation may use."""
     return tf.config.threading.get_intra_op_parallelism_threads() or len(os.sched_getaffinity(0))
+
+
+def has_bfloat16() -> bool:
+    """Whether bfloat16 is likely to be fast here: on a GPU, or a processor that says so."""
+    if tf.config.list_physical_devices("GPU"):
+        return True
+    try:
+        return "bf16" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False  # macOS: TensorFlow has no bfloat16 kernels of its own there.
 
 
 def describe_device() -> str:

@@ -27,6 +27,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="real images a step (default: the design's)",
     )
     options.add_seed(parser)
+    options.add_precision(parser, recorded=False)
     options.add_files(parser, recorded=False)
     return parser.parse_args(argv)
 
@@ -54,6 +55,7 @@ def train(arguments: argparse.Namespace) -> int:
         examples=arguments.examples,
         data=source,
         fingerprint=dataset.fingerprint,
+        precision=arguments.precision,
     )
     files.prepare_folder(arguments.out)
     with files.sole_writer(arguments.out):
@@ -64,7 +66,7 @@ def train(arguments: argparse.Namespace) -> int:
         from clothinggan.run import Run
         from clothinggan.training import GAN
 
-        gan = GAN(preset, *build_networks(preset, arguments.seed), arguments.seed)
+        gan = GAN(preset, *build_networks(preset, arguments.seed), arguments.seed, arguments.precision)
         stale = [found.path for found in folder.find_checkpoints(arguments.out, preset.file_prefix)]
         run = Run(gan, record, dataset, arguments.out, start=None, stale=stale)
         return run.execute(arguments.show)

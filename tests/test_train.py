@@ -95,3 +95,13 @@ def test_a_run_that_cannot_be_is_refused_before_anything_is_written(arguments, s
     assert train.main(arguments) == 1
     assert says in capsys.readouterr().err
     assert snapshot(tmp_path) == {"file": b"kept"}
+
+
+def test_bfloat16_trains_and_saves_float32(tmp_path):
+    arguments = ["--data", "sample", "--examples", "4", "--batch-size", "2", "--epochs", "1"]
+    assert train.main([*arguments, "--precision", "bfloat16"]) == 0
+    saved = checkpoint.read(tmp_path / "clothingGANepoch1.h5")
+    assert saved.record.precision == "bfloat16"
+    assert {array.dtype.name for name, array in saved.contents.arrays.items() if "weights" in name} == {
+        "float32"
+    }
