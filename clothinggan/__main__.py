@@ -6,6 +6,7 @@ COMMANDS = {
     "train": "train a GAN from the start",
     "resume": "go on with a training run where it stopped",
     "display": "show what a generator draws",
+    "evaluate": "measure how good its images are",
 }
 
 
@@ -13,7 +14,7 @@ def main() -> int:
     """Prints the commands; returns the exit status."""
     print(f"ClothingGAN {__version__}: small GANs on Fashion-MNIST\n")
     for command, purpose in COMMANDS.items():
-        print(f"  python -m clothinggan.{command:<10} {purpose}")
+        print(f"  python -m clothinggan.{command:<9} {purpose}")
     print("\nEach tells its options with --help.")
     return 0
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from clothinggan.run import Run
 
 HISTORY_COLUMNS = ["epoch", "d_loss", "g_loss", "accuracy_real", "accuracy_fake", "seconds"]
+MEASURED_COLUMNS = ["fcd", "precision", "recall"]
 SHEET_IMAGES = 25
 SECONDS_BETWEEN_SAVES = 300
 SECONDS_BETWEEN_LINES = 30
@@ -58,13 +59,27 @@ class HistoryKeeper(RunCallback):
                 "g_loss": logs["g_loss"],
                 "accuracy_real": accuracy_real,
                 "accuracy_fake": accuracy_fake,
+                **(self._measure() if self.run.is_to_be_evaluated() else {}),
             }
         )
+        history = self.run.record.history
+        measured = MEASURED_COLUMNS if any("fcd" in entry for entry in history) else []
         text = io.StringIO()
-        rows = csv.DictWriter(text, HISTORY_COLUMNS, lineterminator="\n")
+        rows = csv.DictWriter(text, HISTORY_COLUMNS + measured, lineterminator="\n")
         rows.writeheader()
-        rows.writerows(self.run.record.history)
+        rows.writerows(history)
         files.write_text(self.run.folder / "history.csv", text.getvalue())
+
+    def _measure(self) -> dict[str, float]:
+        gan, judge = self.run.gan, self.run.judge
+        vectors = draw_latent_vectors(judge.count, gan.latent_size, self.run.record.seed)
+        scores = judge.brief_scores(generate(gan.generator, vectors))
+        print(
+            f"epoch {self.run.record.epoch + 1}: FCD {scores['fcd']:.3f}, "
+            f"precision {scores['precision']:.3f}, recall {scores['recall']:.3f}",
+            flush=True,
+        )
+        return scores
 
 
 class ImageSheets(RunCallback):

@@ -61,6 +61,7 @@ class Record:
         versions: Library versions by name.
         threads: How many threads an operation may use.
         precision: "float32" or "bfloat16": what the networks compute in.
+        evaluate_every: Epochs between evaluations; None is never.
     """
 
     preset: str
@@ -81,6 +82,7 @@ class Record:
     versions: dict[str, str] = field(default_factory=dict)
     threads: int = 0
     precision: str = "float32"
+    evaluate_every: int | None = None
 
 
 @dataclass(frozen=True)
@@ -253,7 +255,7 @@ def _check_record(record: Record) -> None:
     """Raises ValueError or TypeError where a field is not of its type or a number out of range."""
     counts = [record.seed, record.epoch, record.step_in_epoch, record.step, record.threads]
     sizes = [record.batch_size, record.epochs, record.save_every]
-    sizes += [size for size in (record.keep, record.examples) if size is not None]
+    sizes += [size for size in (record.keep, record.examples, record.evaluate_every) if size is not None]
     texts = [record.preset, record.data, record.fingerprint, *record.versions, *record.versions.values()]
     if not all(type(number) is int and 0 <= number < 2**63 for number in [*counts, *record.numbered]):
         raise ValueError

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from clothinggan.files import replacing
@@ -40,34 +41,69 @@ def draw_image(image: np.ndarray, title: str, figure: Figure | None = None) -> F
     return figure
 
 
+def draw_judged(
+    images: np.ndarray,
+    classes: Sequence[str],
+    pairs: Sequence[tuple[np.ndarray, np.ndarray, float]],
+    title: str,
+) -> Figure:
+    """Draws images with their classes, and those nearest to training images beside these.
+
+    Args:
+        images: (n, 28, 28) floats in [0, 1].
+        classes: The name that stands under each.
+        pairs: A generated image, the training image nearest to it, and their distance.
+        title: Stands above.
+
+    Returns:
+        A new figure.
+    """
+    figure = Figure(figsize=(10, 14), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(10, 3))
+    above.suptitle(f"{title}: as the classifier sees it")
+    side = int(np.ceil(np.sqrt(len(images))))
+    for axes, image, name in zip(above.subplots(side, side).flat, images, classes, strict=False):
+        _show_small(axes, image, name)
+    below.suptitle("nearest to the training images: generated above, training image below, their distance")
+    for column, (generated, neighbour, distance) in zip(below.subplots(2, len(pairs)).T, pairs, strict=True):
+        _show_small(column[0], generated, "")
+        _show_small(column[1], neighbour / 255, f"{distance:.2f}")
+    return figure
+
+
 def draw_losses(history: Sequence[dict[str, float]], figure: Figure | None = None) -> Figure:
-    """Draws how the losses and the discriminator's accuracy went.
+    """Draws how the losses, the discriminator's accuracy and, where it was measured, the quality went.
 
     Args:
         history: An entry for each epoch, with `epoch`, `d_loss`, `g_loss`, `accuracy_real` and
-            `accuracy_fake`.
+            `accuracy_fake`; some may have `fcd`, `precision` and `recall`.
         figure: Where to draw; None makes a new figure.
 
     Returns:
         The figure.
     """
-    figure = figure or Figure(figsize=(8, 6), layout="constrained")
-    losses, accuracies = figure.subplots(2, 1, sharex=True)
     panels = [
-        (losses, "loss", {"d_loss": "discriminator", "g_loss": "generator"}),
-        (accuracies, "discriminator's accuracy", {"accuracy_real": "on real", "accuracy_fake": "on fake"}),
+        ("loss", {"d_loss": "discriminator", "g_loss": "generator"}),
+        ("discriminator's accuracy", {"accuracy_real": "on real", "accuracy_fake": "on fake"}),
+        ("Fréchet classifier distance", {"fcd": "FCD"}),
+        ("share of images", {"precision": "precision", "recall": "recall"}),
     ]
-    for axes, label, columns in panels:
+    if not any("fcd" in entry for entry in history):
+        panels = panels[:2]
+    figure = figure or Figure(figsize=(8, 3 * len(panels)), layout="constrained")
+    all_axes = figure.subplots(len(panels), 1, sharex=True)
+    for axes, (label, columns) in zip(all_axes, panels, strict=True):
         for column, name in columns.items():
-            # A dot makes a history of one epoch visible.
-            style = "o-" if len(history) == 1 else "-"
-            axes.plot([e["epoch"] for e in history], [e[column] for e in history], style, label=name)
+            points = [(entry["epoch"], entry[column]) for entry in history if column in entry]
+            # A dot makes a single point visible.
+            axes.plot(*zip(*points, strict=True), "o-" if len(points) == 1 else "-", label=name)
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
         axes.legend()
-    accuracies.set_ylim(0, 1.02)
-    accuracies.set_xlabel("epoch")
-    accuracies.xaxis.get_major_locator().set_params(integer=True)
+        if not label.endswith(("loss", "distance")):
+            axes.set_ylim(0, 1.02)
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 
@@ -75,6 +111,12 @@ def save_png(figure: Figure, path: Path) -> None:
     """Writes a figure as a PNG file; it appears whole or not at all."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100)
+
+
+def _show_small(axes: Axes, image: np.ndarray, caption: str) -> None:
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_axis_off()
+    axes.text(0.5, -0.02, caption, transform=axes.transAxes, ha="center", va="top", fontsize=7)
 
 
 def _show(figure: Figure, picture: np.ndarray, title: str) -> None:

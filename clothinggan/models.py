@@ -1,5 +1,6 @@
 """The networks: generators, discriminators, and the composite that trains one through the other."""
 
+from collections.abc import Callable
 from pkgutil import resolve_name
 
 import keras
@@ -112,19 +113,27 @@ def draw_latent_vectors(count: int, latent_size: int, seed: int) -> np.ndarray:
 _compute = tf.function(fast.apply, autograph=False)
 
 
-def generate(generator: keras.Model, latent_vectors: np.ndarray, batch_size: int = 250) -> np.ndarray:
+def generate(
+    generator: keras.Model,
+    latent_vectors: np.ndarray,
+    batch_size: int = 250,
+    progress: Callable[[int], None] | None = None,
+) -> np.ndarray:
     """Draws images with a generator.
 
     Args:
         generator: A model from latent vectors to images (n, 28, 28, 1) in [0, 1].
         latent_vectors: (n, latent_size) float32.
         batch_size: How many are drawn at once; bounds the memory, not the result.
+        progress: Called with the number of images done, after each batch of them.
 
     Returns:
         Images, (n, 28, 28) float32 in [0, 1].
     """
-    batches = [
-        _compute(generator, tf.constant(latent_vectors[start : start + batch_size]), training=False).numpy()
-        for start in range(0, len(latent_vectors), batch_size)
-    ]
-    return np.concatenate(batches)[..., 0]
+    batches = []
+    for start in range(0, len(latent_vectors), batch_size):
+        vectors = latent_vectors[start : start + batch_size]
+        batches.append(_compute(generator, tf.constant(vectors), training=False).numpy()[..., 0])
+        if progress:
+            progress(start + len(vectors))
+    return np.concatenate(batches)

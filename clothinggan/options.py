@@ -84,8 +84,8 @@ def add_precision(parser: argparse.ArgumentParser, recorded: bool) -> None:
     )
 
 
-def add_files(parser: argparse.ArgumentParser, recorded: bool) -> None:
-    """Adds what decides on the files that a training run writes."""
+def add_reports(parser: argparse.ArgumentParser, recorded: bool) -> None:
+    """Adds what decides on the files that a training run writes, and on what is in them."""
     default = "what the file records" if recorded else "5"
     parser.add_argument(
         "--save-every",
@@ -103,6 +103,13 @@ def add_files(parser: argparse.ArgumentParser, recorded: bool) -> None:
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace later files of another run that are in --out"
+    )
+    default = "what the file records" if recorded else "never"
+    parser.add_argument(
+        "--evaluate-every",
+        metavar="EPOCHS",
+        type=integer(1),
+        help=f"epochs between evaluations: FCD, precision and recall into the history (default: {default})",
     )
     parser.add_argument("--show", action="store_true", help="also open the periodic images in a window")
 

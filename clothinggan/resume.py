@@ -31,7 +31,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     until.add_argument("--more", metavar="EPOCHS", type=options.integer(1), help="train this many more")
     options.add_precision(parser, recorded=True)
-    options.add_files(parser, recorded=True)
+    options.add_reports(parser, recorded=True)
     return parser.parse_args(argv)
 
 
@@ -112,6 +112,7 @@ def _record_and_data(
         record = found.record
         record.save_every = arguments.save_every or record.save_every
         record.keep = arguments.keep or record.keep
+        record.evaluate_every = arguments.evaluate_every or record.evaluate_every
         dataset = _check_images(dataset, record, found.path, anew=arguments.data is not None)
         record.data, record.fingerprint = source, dataset.fingerprint
     else:
@@ -122,6 +123,7 @@ def _record_and_data(
             epochs=found.epoch,
             save_every=arguments.save_every or 5,
             keep=arguments.keep,
+            evaluate_every=arguments.evaluate_every,
             examples=None,
             data=source,
             fingerprint=dataset.fingerprint,

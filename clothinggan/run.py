@@ -26,6 +26,7 @@ from clothinggan.callbacks import (
 from clothinggan.checkpoint import Record
 from clothinggan.data import Dataset
 from clothinggan.errors import ClothingGANError
+from clothinggan.quality import Judge
 from clothinggan.signals import StoppedBySignal, stop_requests
 from clothinggan.training import GAN, batches
 
@@ -37,6 +38,7 @@ class Run:
         gan: The networks and their optimisers.
         record: Where the run stands; kept up to date from step to step.
         images: Training images, (n, 28, 28) uint8.
+        judge: Measures generated images; None where that is not asked for.
         folder: Where files go.
         last_saved: The last file that the run can go on from, if there is one.
         stale: Files of another run, to be removed once this run has written its first checkpoint.
@@ -48,6 +50,8 @@ class Run:
         self.gan = gan
         self.record = record
         self.images = dataset.train_images
+        # Made first, so that data without test images is refused before the training and not after it.
+        self.judge = Judge(dataset) if record.evaluate_every else None
         self.folder = folder
         self.stale = stale
         self.last_saved = start
@@ -78,6 +82,11 @@ class Run:
         out = "" if self.folder == Path(".") else f" --out {shlex.quote(str(self.folder))}"
         weights = shlex.quote(str(self.last_saved))
         return f"go on from {self.last_saved} with: python -m clothinggan.resume --weights {weights}{out}"
+
+    def is_to_be_evaluated(self) -> bool:
+        """Whether the epoch that ends now is one whose images are measured."""
+        every = self.record.evaluate_every
+        return bool(every) and (self.record.epoch + 1) % every == 0
 
     def count_step(self) -> None:
         """Takes note of one more step."""
@@ -138,6 +147,10 @@ class Run:
         except StoppedBySignal as stopped:
             print(stopped)
             return 130
+        measured = [entry for entry in self.record.history if "fcd" in entry]
+        if measured:
+            best = min(measured, key=lambda entry: entry["fcd"])
+            print(f"best of the {len(measured)} epochs measured: {best['epoch']}, FCD {best['fcd']:.3f}")
         print(f"done: {self.record.epochs} epochs; look at them with: {self._display_command()}")
         return 0
 

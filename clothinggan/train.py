@@ -28,7 +28,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     options.add_seed(parser)
     options.add_precision(parser, recorded=False)
-    options.add_files(parser, recorded=False)
+    options.add_reports(parser, recorded=False)
     return parser.parse_args(argv)
 
 
@@ -56,6 +56,7 @@ def train(arguments: argparse.Namespace) -> int:
         data=source,
         fingerprint=dataset.fingerprint,
         precision=arguments.precision,
+        evaluate_every=arguments.evaluate_every,
     )
     files.prepare_folder(arguments.out)
     with files.sole_writer(arguments.out):

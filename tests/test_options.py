@@ -8,7 +8,7 @@ import pytest
 from clothinggan import options
 from clothinggan.errors import ClothingGANError
 
-COMMANDS = ["train", "resume", "display"]
+COMMANDS = ["train", "resume", "display", "evaluate"]
 WITHOUT_TENSORFLOW = (
     "import sys; sys.modules.update(tensorflow=None, keras=None, h5py=None)\n"
     "import importlib; importlib.import_module('clothinggan.' + sys.argv[1]).main(sys.argv[2:])"
@@ -37,6 +37,8 @@ def test_help_answers_without_tensorflow(name):
         (["train", "--epoch", "3"], "unrecognized arguments: --epoch"),
         (["resume", "--epochs", "3", "--more", "3"], "not allowed with"),
         (["display"], "--weights"),
+        (["evaluate", "--weights", "x.h5", "--images", "9"], "from 10 to 10000"),
+        (["evaluate", "--weights", "x.h5", "--figure", "x.jpg"], "ends in .png"),
         (["display", "--weights", "x.h5", "--count", "3"], "--count goes with --export"),
         (["display", "--weights", "x.h5", "--export", "images.png"], "ends in .npz"),
     ],

@@ -1,0 +1,239 @@
+"""`python -m clothinggan.evaluate`: measures how good the images of one or more generators are."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from clothinggan import checkpoint, data, options
+from clothinggan.checkpoint import Checkpoint
+from clothinggan.presets import PRESETS
+from clothinggan.quality import IMAGES, MIN_IMAGES, Judge, Scores
+
+EXPLANATION = """\
+FCD, KCD: Fréchet and kernel distance (KCD times 1000, with its standard error) in the features of this
+  package's own classifier of Fashion-MNIST. They are no Inception FID and KID, and compare only with
+  numbers from this classifier and as many images. Lower is better.
+precision, density: how many generated images look real. recall, coverage: how much of what is real they
+  cover. sure: the classifier's mean certainty. near: median distance to the nearest training image, over
+  that of unseen test images; far below 1 with many copies, images are memorised. copies: share nearer
+  than 99 % of the test images are. D real, D fake: how often the file's own discriminator is right."""
+FIGURE_IMAGES = 100
+FIGURE_NEIGHBOURS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A line of the table.
+
+    Attributes:
+        name: The file, or what stands in its place.
+        epoch: Epochs completed; None for a reference.
+        scores: How good its images are.
+        discriminator: Its discriminator's accuracy on real and on generated images, if it has one.
+    """
+
+    name: str
+    epoch: int | None
+    scores: Scores
+    discriminator: tuple[float, float] | None = None
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = options.Parser("evaluate", "Measures how good the images of one or more generators are.")
+    parser.add_argument(
+        "--weights", metavar="FILE", type=Path, nargs="+", required=True, help="one or more .h5 files"
+    )
+    options.add_data(parser, recorded=True)
+    options.add_seed(parser)
+    parser.add_argument(
+        "--images",
+        metavar="N",
+        type=options.integer(MIN_IMAGES, IMAGES),
+        default=IMAGES,
+        help=f"how many generated images to compare with as many test images (default: {IMAGES}, or as many "
+        "as there are; fewer make the distances larger)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    parser.add_argument(
+        "--figure",
+        metavar="PNG",
+        type=Path,
+        help=f"draw {FIGURE_IMAGES} images of the best file with their classes, and the "
+        f"{FIGURE_NEIGHBOURS} nearest to training images beside these",
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.figure and arguments.figure.suffix != ".png":
+        parser.error(f"--figure takes a name that ends in .png, not '{arguments.figure}'")
+    return arguments
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Measures as the options say; returns the exit status."""
+    found = [checkpoint.read(path) for path in arguments.weights]
+    recorded = next((file.record.data for file in found if file.record), None)
+    dataset = data.load(data.resolve(arguments.data or recorded or data.default_source()))
+    options.import_tensorflow()
+
+    judge = Judge(dataset, arguments.images, _show_progress)
+    lines = [_measure(file, judge, arguments.seed) for file in found]
+    best = min(lines, key=lambda line: line.scores.fcd)
+    references = [Line(name, None, scores) for name, scores in judge.reference_scores().items()]
+    _show_progress("", 0, 0)
+    if arguments.json:
+        print(_as_json(lines, references, best, judge.count, dataset.source))
+    else:
+        print(_as_table(lines, references, best, judge.count, dataset.source))
+    if arguments.figure:
+        _draw(found[lines.index(best)], judge, arguments)
+        print(arguments.figure, file=sys.stderr if arguments.json else sys.stdout)
+    return 0
+
+
+def _measure(file: Checkpoint, judge: Judge, seed: int) -> Line:
+    images = _generate(file, judge.count, seed, f"{file.path.name}: generating")
+    return Line(str(file.path), file.epoch, judge.scores(images), _discriminator_accuracy(file, judge))
+
+
+def _generate(file: Checkpoint, count: int, seed: int, what: str) -> np.ndarray:
+    from clothinggan.models import draw_latent_vectors, generate
+
+    vectors = draw_latent_vectors(count, file.generator.input_shape[-1], seed)
+    images = generate(file.generator, vectors, progress=lambda done: _show_progress(what, done, count))
+    # Other tools' generators may leave the range of images; so does no file of ours.
+    return images.clip(0, 1)
+
+
+def _discriminator_accuracy(file: Checkpoint, judge: Judge) -> tuple[float, float] | None:
+    if not file.record or file.record.preset not in PRESETS:
+        return None
+    from clothinggan.models import build_networks
+    from clothinggan.training import GAN
+
+    preset = PRESETS[file.record.preset]
+    _, discriminator = build_networks(preset, file.record.seed)
+    gan = GAN(preset, file.generator, discriminator, file.record.seed)
+    gan.load_state(file.state)
+    return gan.accuracy(judge.train_images)
+
+
+def _as_table(lines: list[Line], references: list[Line], best: Line, count: int, source: str) -> str:
+    header = [
+        "",
+        "epoch",
+        "FCD",
+        "KCD",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "sure",
+        "near",
+        "copies",
+    ]
+    rows = [[*header, "D real", "D fake"]]
+    for line in [*lines, *references]:
+        s = line.scores
+        accuracies = [f"{share:.1%}" for share in line.discriminator or ()] or ["", ""]
+        rows.append(
+            [
+                line.name + (" *" if line is best and len(lines) > 1 else ""),
+                "" if line.epoch is None else str(line.epoch),
+                f"{s.fcd:.3f}",
+                f"{1000 * s.kcd:.2f} ± {1000 * s.kcd_error:.2f}",
+                *(f"{value:.3f}" for value in (s.precision, s.recall, s.density, s.coverage)),
+                *(f"{value:.3f}" for value in (s.confidence, s.nearness)),
+                f"{s.copies:.1%}",
+                *accuracies,
+            ]
+        )
+    shares = [["share of", *(name.split("/")[0] for name in data.CLASS_NAMES)]]
+    shares += [
+        [line.name, *(f"{share:.1%}" for share in line.scores.class_shares)] for line in [*lines, *references]
+    ]
+    parts = [
+        f"{count:,} generated images against as many test images of {source}",
+        _align(rows),
+        _align(shares),
+    ]
+    if len(lines) > 1:
+        parts.append("* the best by FCD")
+    if count < IMAGES:
+        parts.append(f"With fewer than {IMAGES:,} images the distances are biased upwards.")
+    if source == "sample":
+        parts.append(
+            "The classifier knows Fashion-MNIST, not the drawn garments: its features come from there."
+        )
+    return "\n\n".join([*parts, EXPLANATION])
+
+
+def _align(rows: list[list[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _as_json(lines: list[Line], references: list[Line], best: Line, count: int, source: str) -> str:
+    def entry(line: Line) -> dict[str, object]:
+        accuracies = line.discriminator or (None, None)
+        return {
+            "name": line.name,
+            "epoch": line.epoch,
+            **dataclasses.asdict(line.scores),
+            "accuracy_real": accuracies[0],
+            "accuracy_fake": accuracies[1],
+        }
+
+    report = {
+        "data": source,
+        "images": count,
+        "classes": list(data.CLASS_NAMES),
+        "best": best.name,
+        "files": [entry(line) for line in lines],
+        "references": [entry(line) for line in references],
+    }
+    return json.dumps(report, indent=2)
+
+
+def _draw(file: Checkpoint, judge: Judge, arguments: argparse.Namespace) -> None:
+    from clothinggan.figures import draw_judged, save_png
+
+    images = _generate(file, judge.count, arguments.seed, "figure")
+    shown = images[:FIGURE_IMAGES]
+    classes = judge.classifier.probabilities(shown).argmax(axis=1)
+    near = judge.nearest_training_images(images[: max(FIGURE_IMAGES, 1000)])
+    nearest = np.argsort(near.distances)[:FIGURE_NEIGHBOURS]
+    pairs = [(images[i], judge.train_images[near.indices[i]], float(near.distances[i])) for i in nearest]
+    _show_progress("", 0, 0)
+    figure = draw_judged(shown, [data.CLASS_NAMES[index] for index in classes], pairs, str(file.path))
+    save_png(figure, arguments.figure)
+
+
+def _show_progress(what: str, done: int, total: int) -> None:
+    """A bar on standard error, where a person looks at it; an empty `what` clears it."""
+    if not sys.stderr.isatty():
+        return
+    width = 30
+    filled = width * done // total if total else 0
+    bar = f"{what:<40.40} [{'=' * filled}{' ' * (width - filled)}]" if what else " " * 75
+    print(f"\r{bar}", end="" if what else "\r", file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The entry point; returns the exit status."""
+    arguments = parse(argv)
+    return options.reporting_errors(lambda: evaluate(arguments))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,89 @@
+"""Evaluation: a table or JSON, references in it, and the history that training writes."""
+
+import csv
+import json
+
+import keras
+import pytest
+from conftest import SMALL
+
+from clothinggan import evaluate, train
+
+QUICK = ["--data", "sample", "--images", "50"]
+
+
+@pytest.fixture(scope="module")
+def weights(small_run):
+    return [str(small_run / f"clothingGANepoch{epoch}.h5") for epoch in (1, 4)]
+
+
+@pytest.fixture(autouse=True)
+def _kept_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "evaluate_cache"))
+
+
+def test_the_table_has_each_file_the_references_and_what_the_numbers_are(weights, capsys):
+    assert evaluate.main(["--weights", *weights, *QUICK]) == 0
+    said = capsys.readouterr().out
+    for essential in (
+        *weights,
+        "training images",
+        "uniform noise",
+        "no Inception FID",
+        "biased upwards",
+        "Ankle boot",
+    ):
+        assert essential in said
+    assert "come from" in said
+
+
+def report(weights, capsys, *options):
+    assert evaluate.main(["--weights", *weights, *QUICK, "--json", *options]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_best_file_is_the_one_with_the_lowest_distance(weights, capsys):
+    numbers = report(weights, capsys)
+    assert numbers["best"] == min(numbers["files"], key=lambda file: file["fcd"])["name"]
+
+
+def test_equal_seeds_give_equal_numbers_and_others_do_not(weights, capsys):
+    first, again, other = (report(weights[:1], capsys, "--seed", seed) for seed in "001")
+    assert first == again
+    assert first["files"] != other["files"]
+
+
+def test_the_discriminators_accuracy_is_the_one_of_the_training(weights, small_run, capsys):
+    with open(small_run / "history.csv", newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    measured = report(weights[1:], capsys)["files"][0]
+    assert measured["accuracy_fake"] == float(last["accuracy_fake"])
+
+
+def test_a_file_without_a_discriminator_is_measured_all_the_same(tmp_path, capsys):
+    layers = keras.layers
+    generator = [keras.Input((3,)), layers.Dense(784, activation="tanh"), layers.Reshape((28, 28, 1))]
+    keras.Sequential(generator).save(tmp_path / "x.h5")
+    assert report(["x.h5"], capsys)["files"][0]["accuracy_real"] is None
+
+
+def test_the_figure_is_a_picture(weights, tmp_path):
+    assert evaluate.main(["--weights", weights[0], *QUICK, "--figure", "x.png"]) == 0
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_training_measures_itself_every_so_many_epochs(tmp_path, capsys):
+    assert train.main([*SMALL, "--epochs", "2", "--evaluate-every", "2"]) == 0
+    with open(tmp_path / "history.csv", newline="") as file:
+        first, second = csv.DictReader(file)
+    assert first["fcd"] == ""
+    assert float(second["fcd"]) > 0
+    assert "best of the 1 epochs measured: 2" in capsys.readouterr().out
+
+
+def test_training_refuses_to_measure_without_test_images(tmp_path, capsys):
+    import numpy as np
+
+    np.savez(tmp_path / "x.npz", x_train=np.zeros((40, 28, 28), np.uint8))
+    assert train.main(["--data", "x.npz", "--batch-size", "16", "--evaluate-every", "2"]) == 1
+    assert "test images" in capsys.readouterr().err
