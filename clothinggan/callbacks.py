@@ -157,14 +157,14 @@ class PlainProgress(RunCallback):
     """Progress for a log: a line after each epoch, and within long ones every half minute."""
 
     def on_train_begin(self, logs=None):
-        self.steps_before = self.run.record.step
-        self.started = self.last_line = time.monotonic()
+        self.measured_from = None
+        self.last_line = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.run.record.step == self.steps_before + 1:
+        if self.measured_from is None:
             # The first step also builds the graph: it says nothing of those to come.
-            self.steps_before, self.started = self.run.record.step, time.monotonic()
-        elif time.monotonic() - self.last_line >= SECONDS_BETWEEN_LINES:
+            self.measured_from = self.run.record.step, time.monotonic()
+        if time.monotonic() - self.last_line >= SECONDS_BETWEEN_LINES:
             self._print_line(logs)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -174,14 +174,15 @@ class PlainProgress(RunCallback):
         now = time.monotonic()
         self.last_line = now
         record, steps_per_epoch = self.run.record, self.run.steps_per_epoch
-        done = record.step - self.steps_before
+        first_step, started = self.measured_from
+        done = record.step - first_step
         if record.step_in_epoch:
             where = f"epoch {record.epoch + 1}/{record.epochs}, step {record.step_in_epoch}/{steps_per_epoch}"
         else:
             where = f"epoch {record.epoch}/{record.epochs}, done"
         line = f"{where}: d_loss {logs['d_loss']:.4f}, g_loss {logs['g_loss']:.4f}"
         if done:
-            seconds = (now - self.started) / done
+            seconds = (now - started) / done
             steps_left = (record.epochs - record.epoch) * steps_per_epoch - record.step_in_epoch
             line += f"; {seconds:.2f} s a step, {duration(seconds * steps_left)} left"
         print(line, flush=True)

@@ -1,0 +1,54 @@
+"""What a run reports while it goes on, and when it stops itself."""
+
+import math
+import re
+
+import pytest
+from conftest import SMALL
+
+from clothinggan import callbacks, resume, train
+
+
+def test_a_log_gets_a_line_within_a_long_epoch_with_the_time_left(monkeypatch, capsys):
+    monkeypatch.setattr(callbacks, "SECONDS_BETWEEN_LINES", 0)
+    assert train.main([*SMALL, "--epochs", "2"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "step 2/2" in line]
+    assert len(lines) == 2
+    assert all(
+        re.search(r"d_loss \d\.\d+, g_loss \d\.\d+; \d+\.\d+ s a step, .+ left$", line) for line in lines
+    )
+
+
+def test_a_log_is_not_flooded(capsys):
+    assert train.main([*SMALL, "--epochs", "2"]) == 0
+    assert "step 2/2" not in capsys.readouterr().out
+
+
+def test_the_latest_file_is_written_within_long_epochs(monkeypatch, tmp_path):
+    saved = []
+    monkeypatch.setattr(callbacks, "SECONDS_BETWEEN_SAVES", 0)
+    monkeypatch.setattr("clothinggan.run.Run.save_latest", lambda run: saved.append(run.record.step_in_epoch))
+    assert train.main([*SMALL, "--epochs", "1"]) == 0
+    assert saved == [1]
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step_and_the_last_good_file(
+    small_run, tmp_path, monkeypatch, capsys
+):
+    before = {path.name: path.read_bytes() for path in small_run.iterdir()}
+    monkeypatch.setattr(
+        "clothinggan.training._binary_crossentropy", lambda _, logits: logits[0, 0] * math.nan
+    )
+    weights = small_run / "clothingGANepoch4.h5"
+    assert resume.main(["--weights", str(weights), "--more", "1"]) == 1
+    said = capsys.readouterr().err
+    assert "d_loss became nan at step 1 of epoch 5" in said
+    assert f"go on from {weights}" in said
+    assert {path.name: path.read_bytes() for path in small_run.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(5, "5 s"), (99, "99 s"), (130, "2 min"), (3600, "60 min"), (12_000, "3 h 20 min")]
+)
+def test_durations_are_said_as_a_person_says_them(seconds, said):
+    assert callbacks.duration(seconds) == said
