@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clothinggan import checkpoint, data, files, options
+from clothinggan.checkpoint import Checkpoint
 from clothinggan.errors import ClothingGANError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GRID_IMAGES = 25
+EXPORTED_IMAGES = 1_000
 MAX_COUNT = 1_000_000
 
 
@@ -25,7 +27,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "display",
         "Shows 25 images that a generator draws, one of them enlarged, and 25 real ones.",
     )
-    parser.add_argument("--weights", metavar="FILE", type=Path, required=True, help="the .h5 file")
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="the .h5 file; several for --timelapse",
+    )
     options.add_data(parser, recorded=True)
     options.add_seed(parser)
     parser.add_argument(
@@ -45,9 +54,21 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--count",
         metavar="N",
         type=options.integer(1, MAX_COUNT),
-        help="how many images to export (default: 1000)",
+        help=f"how many images to export (default: {EXPORTED_IMAGES})",
+    )
+    parser.add_argument(
+        "--timelapse",
+        metavar="GIF",
+        type=Path,
+        help="instead of figures, an animation of the same 25 latent vectors through the files of a run",
     )
     arguments = parser.parse_args(argv)
+    if len(arguments.weights) > 1 and not arguments.timelapse:
+        parser.error("--weights takes one file, or several with --timelapse")
+    if arguments.timelapse and arguments.export:
+        parser.error("--timelapse and --export do not go together")
+    if arguments.timelapse and arguments.timelapse.suffix != ".gif":
+        parser.error(f"--timelapse takes a name that ends in .gif, not '{arguments.timelapse}'")
     if arguments.count and not arguments.export:
         parser.error("--count goes with --export")
     if arguments.export and arguments.export.suffix != ".npz":
@@ -57,24 +78,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def display(arguments: argparse.Namespace) -> int:
     """Shows or writes what the options say; returns the exit status."""
-    found = checkpoint.read(arguments.weights)
-    folder = arguments.save or (None if _window_possible() else Path("."))
-    if folder and not arguments.export:
-        files.prepare_folder(folder)
-    options.import_tensorflow()
-    from clothinggan.models import draw_latent_vectors, generate
-
-    latent_vectors = draw_latent_vectors(
-        (arguments.count or 1_000) if arguments.export else GRID_IMAGES,
-        found.generator.input_shape[-1],
-        arguments.seed,
-    )
-    images = generate(found.generator, latent_vectors)
+    if arguments.timelapse:
+        return make_timelapse(arguments)
+    found = checkpoint.read(arguments.weights[0])
     if arguments.export:
-        with files.replacing(arguments.export) as temporary:
-            np.savez_compressed(temporary, images=images, latent_vectors=latent_vectors)
-        print(f"{arguments.export}: {len(images):,} images, float32 in [0, 1], and their latent vectors")
-        return 0
+        return export(found, arguments)
+    folder = arguments.save or (None if _window_possible() else Path("."))
+    if folder:
+        files.prepare_folder(folder)
+    images, _ = _generate(found, GRID_IMAGES, arguments.seed)
 
     stem = found.path.stem
     gallery = Gallery(folder)
@@ -97,6 +109,35 @@ def display(arguments: argparse.Namespace) -> int:
     if refusal:
         raise ClothingGANError(f"no real images to show: {refusal} (--no-real leaves them out)")
     return 0
+
+
+def export(found: Checkpoint, arguments: argparse.Namespace) -> int:
+    """Writes generated images and their latent vectors to an .npz file; returns the exit status."""
+    images, latent_vectors = _generate(found, arguments.count or EXPORTED_IMAGES, arguments.seed)
+    with files.replacing(arguments.export) as temporary:
+        np.savez_compressed(temporary, images=images, latent_vectors=latent_vectors)
+    print(f"{arguments.export}: {len(images):,} images, float32 in [0, 1], and their latent vectors")
+    return 0
+
+
+def make_timelapse(arguments: argparse.Namespace) -> int:
+    """Writes an animation through checkpoints, in the order of their epochs; returns the exit status."""
+    found = sorted((checkpoint.read(path) for path in arguments.weights), key=lambda file: file.epoch)
+    frames = [_generate(file, GRID_IMAGES, arguments.seed)[0] for file in found]
+    from clothinggan.figures import save_gif, tile
+
+    # The last stands longer, so that one sees where it ends.
+    save_gif([tile(frame) for frame in frames], arguments.timelapse, [0.3] * (len(frames) - 1) + [2])
+    print(f"{arguments.timelapse}: epochs {', '.join(str(file.epoch) for file in found)}")
+    return 0
+
+
+def _generate(found: Checkpoint, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    options.import_tensorflow()
+    from clothinggan.models import draw_latent_vectors, generate
+
+    latent_vectors = draw_latent_vectors(count, found.generator.input_shape[-1], seed)
+    return generate(found.generator, latent_vectors), latent_vectors
 
 
 class Gallery:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from clothinggan.files import replacing
 
@@ -22,16 +23,27 @@ def draw_grid(images: np.ndarray, title: str, figure: Figure | None = None) -> F
         The figure.
     """
     figure = figure or Figure(figsize=(6, 6.4))
+    _show(figure, tile(images), title)
+    return figure
+
+
+def tile(images: np.ndarray) -> np.ndarray:
+    """Lays images out in a square, row by row, with white gaps of one pixel.
+
+    Args:
+        images: (n, height, width); floats in [0, 1] or uint8.
+
+    Returns:
+        One picture, float32 in [0, 1]. To draw it is twenty times faster than axes for each image.
+    """
     side = int(np.ceil(np.sqrt(len(images))))
     height, width = images.shape[1:]
-    # One picture with a one-pixel gap between the images draws twenty times faster than many axes.
-    sheet = np.ones((side * (height + 1) - 1, side * (width + 1) - 1), np.float32)
+    picture = np.ones((side * (height + 1) - 1, side * (width + 1) - 1), np.float32)
     scale = 255 if images.dtype == np.uint8 else 1
     for index, image in enumerate(images):
         top, left = (index // side) * (height + 1), (index % side) * (width + 1)
-        sheet[top : top + height, left : left + width] = image / scale
-    _show(figure, sheet, title)
-    return figure
+        picture[top : top + height, left : left + width] = image / scale
+    return picture
 
 
 def draw_image(image: np.ndarray, title: str, figure: Figure | None = None) -> Figure:
@@ -111,6 +123,32 @@ def save_png(figure: Figure, path: Path) -> None:
     """Writes a figure as a PNG file; it appears whole or not at all."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100)
+
+
+def save_gif(frames: Sequence[np.ndarray], path: Path, seconds: Sequence[float]) -> None:
+    """Writes an animated GIF that loops for ever; it appears whole or not at all.
+
+    Args:
+        frames: Pictures of one size, floats in [0, 1]; each pixel becomes 2x2.
+        path: Where to.
+        seconds: How long each frame stands.
+    """
+    # 64 greys look like 256 and take half the bytes.
+    pictures = [
+        Image.fromarray(np.uint8(np.round(frame * 63) * (255 / 63))).resize(
+            (2 * frame.shape[1], 2 * frame.shape[0]), Image.Resampling.NEAREST
+        )
+        for frame in frames
+    ]
+    with replacing(path) as temporary:
+        pictures[0].save(
+            temporary,
+            save_all=True,
+            append_images=pictures[1:],
+            duration=[round(1000 * each) for each in seconds],
+            loop=0,
+            optimize=True,
+        )
 
 
 def _show_small(axes: Axes, image: np.ndarray, caption: str) -> None:

@@ -146,6 +146,8 @@ def reporting_errors(command: Callable[[], int]) -> int:
 
 def import_tensorflow() -> None:
     """Imports TensorFlow and Keras without the lines that they print by the way."""
+    if "tensorflow" in sys.modules:
+        return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow leaves oneDNN off on processors without AVX-512, where it is three times faster too.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

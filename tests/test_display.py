@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from clothinggan import checkpoint, display
 from clothinggan.models import draw_latent_vectors, generate
@@ -55,6 +56,14 @@ def test_an_export_writes_no_pictures(weights, tmp_path):
 def test_a_missing_file_is_one_line(capsys):
     assert display.main(["--weights", "absent.h5"]) == 1
     assert capsys.readouterr().err == "clothinggan: error: there is no file absent.h5\n"
+
+
+def test_a_timelapse_has_a_frame_for_each_file_in_the_order_of_the_epochs(small_run, tmp_path, capsys):
+    files = [str(small_run / f"clothingGANepoch{epoch}.h5") for epoch in (3, 1, 4)]
+    assert display.main(["--weights", *files, "--timelapse", "x.gif"]) == 0
+    assert "epochs 1, 3, 4" in capsys.readouterr().out
+    with Image.open(tmp_path / "x.gif") as animation:
+        assert (animation.format, animation.n_frames, animation.info["loop"]) == ("GIF", 3, 0)
 
 
 @pytest.mark.slow

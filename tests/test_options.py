@@ -37,6 +37,8 @@ def test_help_answers_without_tensorflow(name):
         (["train", "--epoch", "3"], "unrecognized arguments: --epoch"),
         (["resume", "--epochs", "3", "--more", "3"], "not allowed with"),
         (["display"], "--weights"),
+        (["display", "--weights", "x.h5", "y.h5"], "several with --timelapse"),
+        (["display", "--weights", "x.h5", "--timelapse", "x.png"], "ends in .gif"),
         (["evaluate", "--weights", "x.h5", "--images", "9"], "from 10 to 10000"),
         (["evaluate", "--weights", "x.h5", "--figure", "x.jpg"], "ends in .png"),
         (["display", "--weights", "x.h5", "--count", "3"], "--count goes with --export"),
