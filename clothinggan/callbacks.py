@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
@@ -62,13 +63,7 @@ class HistoryKeeper(RunCallback):
                 **(self._measure() if self.run.is_to_be_evaluated() else {}),
             }
         )
-        history = self.run.record.history
-        measured = MEASURED_COLUMNS if any("fcd" in entry for entry in history) else []
-        text = io.StringIO()
-        rows = csv.DictWriter(text, HISTORY_COLUMNS + measured, lineterminator="\n")
-        rows.writeheader()
-        rows.writerows(history)
-        files.write_text(self.run.folder / "history.csv", text.getvalue())
+        write_history_csv(self.run.record.history, self.run.folder / "history.csv")
 
     def _measure(self) -> dict[str, float]:
         gan, judge = self.run.gan, self.run.judge
@@ -186,6 +181,16 @@ class PlainProgress(RunCallback):
             steps_left = (record.epochs - record.epoch) * steps_per_epoch - record.step_in_epoch
             line += f"; {seconds:.2f} s a step, {duration(seconds * steps_left)} left"
         print(line, flush=True)
+
+
+def write_history_csv(history: list[dict[str, float]], path: Path) -> None:
+    """Writes a row for each epoch, with the measured columns where something was measured."""
+    measured = MEASURED_COLUMNS if any("fcd" in entry for entry in history) else []
+    text = io.StringIO()
+    rows = csv.DictWriter(text, HISTORY_COLUMNS + measured, lineterminator="\n")
+    rows.writeheader()
+    rows.writerows(history)
+    files.write_text(path, text.getvalue())
 
 
 def draw_sheet(run: "Run", figure: Figure | None = None) -> Figure:

@@ -70,7 +70,7 @@ def test_the_accuracy_on_fashion_mnist_is_at_least_92_5_percent(shipped):
 
 def test_it_names_most_of_the_drawn_garments_too(shipped, garments):
     images, labels = garments
-    assert accuracy(shipped.probabilities(images), labels) >= 0.5
+    assert accuracy(shipped.probabilities(images), labels) >= 0.8  # measured: 0.854
 
 
 def test_its_features_tell_drawn_garments_from_noise(shipped, garments):
@@ -201,9 +201,11 @@ def test_a_missing_file_is_named(copied_files, name):
 
 def test_importing_it_does_not_import_tensorflow():
     program = "import sys, clothinggan.classifier; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+    where_the_package_is = classifier.WEIGHTS.parents[1]
+    assert subprocess.run([sys.executable, "-c", program], cwd=where_the_package_is).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_script_makes_files_that_load(tmp_path, monkeypatch, garments):
     images, labels = garments
     few = {"x_train": images[:256], "y_train": labels[:256], "x_test": images, "y_test": labels}
