@@ -18,10 +18,12 @@ EXPLANATION = """\
 FCD, KCD: Fréchet and kernel distance (KCD times 1000, with its standard error) in the features of this
   package's own classifier of Fashion-MNIST. They are no Inception FID and KID, and compare only with
   numbers from this classifier and as many images. Lower is better.
-precision, density: how many generated images look real; a few far-out real images let noise pass for
-  precise, so look at density too. recall, coverage: how much of what is real they cover. sure: the classifier's mean certainty. near: median distance to the nearest training image, over
-  that of unseen test images; far below 1 with many copies, images are memorised. copies: share nearer
-  than 99 % of the test images are. D real, D fake: how often the file's own discriminator is right."""
+precision, density: how many generated images look real; a few far-out real images let even noise pass
+  for precise, so look at density too. recall, coverage: how much of what is real they cover.
+sure: the classifier's mean certainty.
+near: median distance to the nearest training image, over that of unseen test images; far below 1 with
+  many copies, images are memorised. copies: share nearer than 99 % of the test images are.
+D real, D fake: how often the file's own discriminator is right."""
 FIGURE_IMAGES = 100
 FIGURE_NEIGHBOURS = 5
 
