@@ -191,7 +191,8 @@ def _cache_file(dataset: Dataset, count: int) -> Path:
 def _read(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray] | None:
     """What is cached, or None; a file that is broken is as good as none."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here, since NumPy leaves open a file that it cannot read.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
