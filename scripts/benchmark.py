@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -44,6 +45,7 @@ from clothinggan.options import integer  # noqa: E402
 WORKERS = CHECKOUT / "scripts" / "benchmark_workers.py"
 PRECISIONS = ("float32", "bfloat16")
 WARM_UPS = 2  # The first builds the graph, the second finds the memory.
+LONGEST_WAIT = 600  # seconds for training to report its first steps
 MIB = 2**20
 TELLING_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
@@ -247,14 +249,18 @@ def peak_of_training(data: Path, precision: str) -> Result:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()
         )
+        too_long = threading.Timer(LONGEST_WAIT, process.kill)
+        too_long.start()
         with process:
             reported = next((line for line in process.stdout if line.startswith("epoch 1/1, step")), None)
-            process.send_signal(signal.SIGINT)
+            too_long.cancel()
+            if reported:
+                process.send_signal(signal.SIGINT)
             process.stdout.read()
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
     if reported is None:
-        return {"not_measured": f"training ended with status {process.returncode}"}
+        return {"not_measured": f"training ended with status {process.returncode} and reported no step"}
     return {"peak_bytes": peak_bytes(usage), "until": reported.split(":")[0]}
 
 
