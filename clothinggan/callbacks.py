@@ -11,6 +11,7 @@ import keras
 from matplotlib.figure import Figure
 
 from clothinggan import files
+from clothinggan.checkpoint import HISTORY_COLUMNS, MEASURED_COLUMNS
 from clothinggan.errors import ClothingGANError
 from clothinggan.figures import draw_grid, draw_losses, save_png
 from clothinggan.models import draw_latent_vectors, generate
@@ -19,8 +20,6 @@ from clothinggan.signals import StoppedBySignal, StopRequests
 if TYPE_CHECKING:
     from clothinggan.run import Run
 
-HISTORY_COLUMNS = ["epoch", "d_loss", "g_loss", "accuracy_real", "accuracy_fake", "seconds"]
-MEASURED_COLUMNS = ["fcd", "precision", "recall"]
 SHEET_IMAGES = 25
 SECONDS_BETWEEN_SAVES = 300
 SECONDS_BETWEEN_LINES = 30
@@ -34,16 +33,18 @@ class RunCallback(keras.callbacks.Callback):
         self.run = run
 
 
-class LossGuard(RunCallback):
-    """Stops a run whose losses are no longer numbers, before anything of it is saved."""
+class NumberGuard(RunCallback):
+    """Stops a run whose losses or weights are no longer numbers, before anything of it is saved."""
 
     def on_train_batch_end(self, batch, logs=None):
-        for name, value in logs.items():
-            if not math.isfinite(value):
-                raise ClothingGANError(
-                    f"{name} became {value} at step {self.run.record.step_in_epoch + 1} of epoch "
-                    f"{self.run.record.epoch + 1}"
-                )
+        flaws = [f"{name} became {value}" for name, value in logs.items() if not math.isfinite(value)]
+        if not self.run.gan.sound:
+            flaws.append("a weight became NaN or infinite")
+        if flaws:
+            record = self.run.record
+            raise ClothingGANError(
+                f"{flaws[0]} at step {record.step_in_epoch + 1} of epoch {record.epoch + 1}"
+            )
 
 
 class HistoryKeeper(RunCallback):

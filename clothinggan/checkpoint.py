@@ -12,7 +12,6 @@ Layout, in order of the bytes:
 import dataclasses
 import hashlib
 import json
-import math
 import re
 import stat
 from dataclasses import dataclass, field
@@ -31,9 +30,14 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 PRECISIONS = ("float32", "bfloat16")
+MAX_INTEGER = 2**31 - 1  # of an epoch, a seed, a size; options keep to it too
+HISTORY_COLUMNS = ["epoch", "d_loss", "g_loss", "accuracy_real", "accuracy_fake", "seconds"]
+MEASURED_COLUMNS = ["fcd", "precision", "recall"]
 _BLOCK_SIZE = 512
 _BLOCK = re.compile(rb"ClothingGAN checkpoint, format (\d{1,9})\nSHA-256 ([0-9a-f]{64})\n")
 _GROUP = "clothinggan"
+_MAX_RECORD_BYTES = 2**25  # a history of some 150,000 epochs
+_MAX_NUMBER = 1e39  # more than any float32
 
 State = dict[str, list[np.ndarray]]
 
@@ -56,7 +60,8 @@ class Record:
         data: The source of the training images.
         fingerprint: SHA-256 of the training images.
         seconds_in_epoch: Seconds spent on the epoch it is in.
-        history: An entry for each completed epoch: numbers by column name.
+        history: An entry for each completed epoch: numbers by `HISTORY_COLUMNS`, and where the images
+            were measured by `MEASURED_COLUMNS`.
         numbered: The epochs whose numbered files this run has written and not deleted.
         versions: Library versions by name.
         threads: How many threads an operation may use.
@@ -109,7 +114,7 @@ class Checkpoint:
             ClothingGANError: If the model in the file is not such a generator, or not acceptable.
         """
         # Imports TensorFlow, which reading a record does without.
-        from clothinggan.keras_file import build_model
+        from clothinggan.keras_file import MAX_LATENT_SIZE, build_model
 
         model = build_model(self.contents, self.path)
         if len(model.input_shape) != 2 or model.output_shape[1:] != (28, 28, 1):
@@ -117,6 +122,8 @@ class Checkpoint:
                 f"{self.path} is no generator of 28x28x1 images: "
                 f"it maps {model.input_shape[1:]} to {model.output_shape[1:]}"
             )
+        if model.input_shape[1] > MAX_LATENT_SIZE:
+            raise ClothingGANError(f"{self.path} takes latent vectors of {model.input_shape[1]:,} numbers")
         return model
 
     @property
@@ -132,7 +139,7 @@ def file_name(prefix: str, epoch: int | None) -> str:
 
 def epoch_in_name(path: Path) -> int | None:
     """The X of ``…epochX.h5``, or None."""
-    match = re.search(r"epoch(\d{1,9})\.(h5|hdf5)$", path.name)
+    match = re.search(r"epoch(\d{1,10})\.(h5|hdf5)$", path.name)
     return int(match[1]) if match else None
 
 
@@ -143,26 +150,12 @@ def save(path: Path, generator: "keras.Model", record: Record, state: State) -> 
         ClothingGANError: If it cannot be written, or a number in it is NaN or infinite; the file is then
             as it was.
     """
-    import h5py
-
     weights = [np.asarray(weight) for weight in generator.weights]
     for array in [*weights, *(array for arrays in state.values() for array in arrays)]:
         if not np.isfinite(array).all():
             raise ClothingGANError(f"{path.name} is not written: a weight has become NaN or infinite")
+    image = _hdf5_image(generator, record, state)
     with replacing(path) as temporary:
-        try:
-            generator.save(temporary)
-            with h5py.File(temporary, "r+") as file:
-                group = file.create_group(_GROUP)
-                encoded = json.dumps(dataclasses.asdict(record)).encode()
-                group.create_dataset("record", data=np.frombuffer(encoded, np.uint8))
-                for name, arrays in state.items():
-                    for index, array in enumerate(arrays):
-                        group.create_dataset(f"state/{name}/{index}", data=array)
-        except RuntimeError as error:
-            # How h5py reports a file that could not be extended.
-            raise OSError(str(error)) from error
-        image = temporary.read_bytes()
         temporary.write_bytes(_block(image) + image)
 
 
@@ -201,6 +194,28 @@ def load_generator(path: str | Path) -> "keras.Model":
         ClothingGANError: See `read`.
     """
     return read(Path(path)).generator
+
+
+def _hdf5_image(generator: "keras.Model", record: Record, state: State) -> bytes:
+    """Lays out the HDF5 part of a checkpoint in memory: where a disk is full, the HDF5 library crashes."""
+    import h5py
+
+    class File(h5py.File):
+        """Keras writes to an open file too, but asks it for the ending of its name."""
+
+        def __str__(self):
+            return self.filename
+
+    with File("checkpoint.h5", "w", driver="core", backing_store=False) as file:
+        generator.save(file)
+        group = file.create_group(_GROUP)
+        encoded = json.dumps(dataclasses.asdict(record)).encode()
+        group.create_dataset("record", data=np.frombuffer(encoded, np.uint8))
+        for name, arrays in state.items():
+            for index, array in enumerate(arrays):
+                group.create_dataset(f"state/{name}/{index}", data=array)
+        file.flush()
+        return file.id.get_file_image()
 
 
 def _block(image: bytes) -> bytes:
@@ -244,30 +259,42 @@ def _verified(content: bytes, path: Path) -> bytes | None:
 
 def _decode_record(encoded: np.ndarray, path: Path) -> Record:
     try:
+        if encoded.nbytes > _MAX_RECORD_BYTES:
+            raise ValueError
         record = Record(**json.loads(encoded.tobytes()))
         _check_record(record)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise ClothingGANError(f"{path} has a record that does not make sense") from error
     return record
 
 
 def _check_record(record: Record) -> None:
     """Raises ValueError or TypeError where a field is not of its type or a number out of range."""
-    counts = [record.seed, record.epoch, record.step_in_epoch, record.step, record.threads]
+    counts = [record.step_in_epoch, record.step, record.threads]
+    epochs = [record.epoch, *record.numbered, *(entry["epoch"] for entry in record.history)]
     sizes = [record.batch_size, record.epochs, record.save_every]
     sizes += [size for size in (record.keep, record.examples, record.evaluate_every) if size is not None]
     texts = [record.preset, record.data, record.fingerprint, *record.versions, *record.versions.values()]
-    if not all(type(number) is int and 0 <= number < 2**63 for number in [*counts, *record.numbered]):
-        raise ValueError
-    if not all(type(number) is int and 0 < number < 2**63 for number in sizes):
-        raise ValueError
-    if not all(type(text) is str for text in texts):
-        raise ValueError
-    if not math.isfinite(record.seconds_in_epoch) or record.precision not in PRECISIONS:
+    sound = (
+        _are_integers(counts, 0, 2**63 - 1)
+        and _are_integers(epochs, 0, MAX_INTEGER)
+        and _are_integers(sizes, 1, MAX_INTEGER)
+        and _are_integers([record.seed], 0, MAX_INTEGER)
+        and all(type(text) is str for text in texts)
+        and 0 <= record.seconds_in_epoch < _MAX_NUMBER
+        and record.precision in PRECISIONS
+    )
+    if not sound:
         raise ValueError
     for entry in record.history:
-        if type(entry["epoch"]) is not int or not all(math.isfinite(value) for value in entry.values()):
+        if set(entry) not in (set(HISTORY_COLUMNS), {*HISTORY_COLUMNS, *MEASURED_COLUMNS}):
             raise ValueError
+        if not all(-_MAX_NUMBER < value < _MAX_NUMBER for value in entry.values()):
+            raise ValueError
+
+
+def _are_integers(values: list[object], minimum: int, maximum: int) -> bool:
+    return all(type(value) is int and minimum <= value <= maximum for value in values)
 
 
 def _state(contents: hdf5.Contents, path: Path) -> State:

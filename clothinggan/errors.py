@@ -1,5 +1,7 @@
 """The one exception that a user is meant to read."""
 
+import os
+
 
 class ClothingGANError(Exception):
     """A failure that one line explains: what is wrong, with which file or option, and what to do.
@@ -7,3 +9,25 @@ class ClothingGANError(Exception):
     The commands print the message behind ``clothinggan: error:`` and end with status 1; a program that
     imports the package can catch it.
     """
+
+
+def shown(text: object) -> str:
+    """Returns a name, or somebody else's message, as one line that cannot drive the terminal."""
+    return str(text) if str(text).isprintable() else repr(str(text))
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of what an exception says: some say a page."""
+    return (str(error).splitlines() or [""])[0]
+
+
+def described(error: Exception) -> str:
+    """Returns an exception as one line for a user: our own as it is, others with their type."""
+    if isinstance(error, ClothingGANError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    if isinstance(error, OSError) and error.errno:
+        place = f": {error.filename}" if error.filename else ""
+        return f"{os.strerror(error.errno).lower()}{place}"
+    return f"unexpected {type(error).__name__}: {first_line(error)} (CLOTHINGGAN_DEBUG=1 shows where)"

@@ -42,7 +42,9 @@ def _apply_layer(layer: keras.Layer, x: tf.Tensor, training: bool, without_sigmo
             x = _transposed_convolution(x, tf.cast(layer.kernel, x.dtype), layer.strides[0])
         case layers.Conv2D() if _is_plain(layer):
             kernel = tf.cast(layer.kernel, x.dtype)
-            if layer.filters == 1 and layer.strides == (1, 1) and layer.padding == "same":
+            # A plane for each of the kernel's positions must not take far more memory than the input.
+            few_planes = layer.kernel_size[0] ** 2 <= 4 * kernel.shape[2]
+            if layer.filters == 1 and layer.strides == (1, 1) and layer.padding == "same" and few_planes:
                 x = _one_filter_convolution(x, kernel)
             else:
                 x = tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper())

@@ -20,13 +20,18 @@ from clothinggan.errors import ClothingGANError
 if TYPE_CHECKING:
     import h5py
 
-MAX_BYTES = 512 * 2**20
+MAX_BYTES = 256 * 2**20  # of the file, and of all arrays in it: six times a checkpoint of the largest design
+MAX_ATTRIBUTE_BYTES = 16 * 2**20
 MAX_OBJECTS = 10_000
+MAX_PATH_LENGTH = 1_000
 CPU_SECONDS = 5
-WALL_SECONDS = 60
-CHILD_MEMORY = 4 * 2**30
+WALL_SECONDS = 60  # Longer by far: what takes the time on a busy machine is not this process.
+CHILD_MEMORY = 2 * 2**30
 
 _ATTRIBUTES = "attributes"
+# No code is loaded from a folder of plug-ins because a file names a filter; and NumPy sets memory aside
+# for each thread, which would count against the limit where there are many processors.
+_ENVIRONMENT = {"HDF5_PLUGIN_PRELOAD": "::", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def parse(image: bytes, path: Path) -> Contents:
             input=image,
             capture_output=True,
             timeout=WALL_SECONDS,
-            env={**os.environ, "PYTHONPATH": search_path},
+            env={**os.environ, "PYTHONPATH": search_path, **_ENVIRONMENT},
             # Ctrl-C in the terminal goes to every process of the group; this one ends with its parent's pipe.
             start_new_session=True,
             check=False,
@@ -91,6 +96,11 @@ def _child_main() -> int:
     try:
         with h5py.File(h5py.h5f.open_file_image(image, flags=h5py.h5f.ACC_RDONLY)) as file:
             arrays, attributes = _collect(file)
+        encoded = json.dumps(attributes).encode()
+        # An array's name begins with a slash, so that none can take the attributes' place.
+        members = {f"/{path}": array for path, array in arrays.items()}
+        members[_ATTRIBUTES] = np.frombuffer(encoded, np.uint8)
+        np.savez(sys.stdout.buffer, **members)
     except _Refused as refusal:
         print(refusal, file=sys.stderr)
         return 1
@@ -101,11 +111,6 @@ def _child_main() -> int:
         # h5py reports damage as OSError, RuntimeError, KeyError, ValueError or TypeError, as it comes.
         print("is not an HDF5 file, or is damaged", file=sys.stderr)
         return 1
-    encoded = json.dumps(attributes).encode()
-    # An array's name begins with a slash, so that none can take the attributes' place.
-    members = {f"/{path}": array for path, array in arrays.items()}
-    members[_ATTRIBUTES] = np.frombuffer(encoded, np.uint8)
-    np.savez(sys.stdout.buffer, **members)
     return 0
 
 
@@ -122,8 +127,19 @@ def _collect(file: "h5py.File") -> tuple[dict[str, np.ndarray], dict[str, dict[s
     import h5py
 
     arrays: dict[str, np.ndarray] = {}
-    attributes = {"": _plain_attributes(file)}
-    remaining_bytes = MAX_BYTES
+    remaining_bytes, remaining_attributes = MAX_BYTES, MAX_ATTRIBUTE_BYTES
+
+    def plain_attributes(item: h5py.HLObject) -> dict[str, object]:
+        nonlocal remaining_attributes
+        plain = {}
+        for name in item.attrs:
+            plain[name] = _plain(item.attrs[name])
+            remaining_attributes -= len(name) + _size(plain[name])
+            if remaining_attributes < 0:
+                raise _Refused(f"has more than {MAX_ATTRIBUTE_BYTES // 2**20} MiB of attributes")
+        return {name: value for name, value in plain.items() if value is not None}
+
+    attributes = {"": plain_attributes(file)}
     waiting = [("", file)]
     while waiting:
         folder, group = waiting.pop()
@@ -131,11 +147,13 @@ def _collect(file: "h5py.File") -> tuple[dict[str, np.ndarray], dict[str, dict[s
             path = f"{folder}/{name}" if folder else name
             if len(attributes) >= MAX_OBJECTS:
                 raise _Refused(f"holds more than {MAX_OBJECTS:,} objects")
+            if len(path) > MAX_PATH_LENGTH:
+                raise _Refused(f"holds a name longer than {MAX_PATH_LENGTH:,} characters")
             # A soft link may close a circle, an external one leads out; Keras writes neither.
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise _Refused(f"holds a link, '{path}', which is not followed")
             item = group[name]
-            attributes[path] = _plain_attributes(item)
+            attributes[path] = plain_attributes(item)
             if isinstance(item, h5py.Group):
                 waiting.append((path, item))
                 continue
@@ -145,6 +163,8 @@ def _collect(file: "h5py.File") -> tuple[dict[str, np.ndarray], dict[str, dict[s
                 raise _Refused(f"keeps '{path}' in another file, which is not followed")
             if item.dtype.kind not in "fiub":
                 raise _Refused(f"holds '{path}' of type {item.dtype}, where numbers are expected")
+            if item.shape is None:
+                raise _Refused(f"holds '{path}' without a shape, where numbers are expected")
             remaining_bytes -= item.size * item.dtype.itemsize
             if remaining_bytes < 0:
                 raise _Refused(f"holds more than {MAX_BYTES // 2**20} MiB of numbers")
@@ -152,16 +172,21 @@ def _collect(file: "h5py.File") -> tuple[dict[str, np.ndarray], dict[str, dict[s
     return arrays, attributes
 
 
-def _plain_attributes(item: "h5py.HLObject") -> dict[str, object]:
-    plain = {}
-    for name, value in item.attrs.items():
-        if isinstance(value, np.ndarray | np.generic):
-            value = value.tolist()
-        values = value if isinstance(value, list) else [value]
-        texts = [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in values]
-        if all(isinstance(v, str | int | float) for v in texts):
-            plain[name] = texts if isinstance(value, list) else texts[0]
-    return plain
+def _plain(value: object) -> object:
+    """An attribute as text, a number or a list of these; None if it is something else."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    values = value if isinstance(value, list) else [value]
+    texts = [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in values]
+    if not all(isinstance(v, str | int | float) for v in texts):
+        return None
+    return texts if isinstance(value, list) else texts[0]
+
+
+def _size(value: object) -> int:
+    """About how many bytes an attribute takes."""
+    values = value if isinstance(value, list) else [value]
+    return sum(len(v) if isinstance(v, str) else 8 for v in values)
 
 
 if __name__ == "__main__":

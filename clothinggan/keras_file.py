@@ -20,8 +20,16 @@ from keras import layers
 from clothinggan.errors import ClothingGANError
 from clothinggan.hdf5 import Contents
 
-MAX_OUTPUT_ELEMENTS = 2**22  # of one layer for one image: 5,000 times an image
-MAX_LAYERS = 1_000
+# Bounds on what a generator may ask for, for one image; the larger of the published designs has 2.2 million
+# weights, layers of up to 0.1 and in all 0.8 million numbers, and 0.8 billion products. What is bounded by
+# them are memory and time: 25 images take seconds, and a batch to train on fits where this program runs.
+MAX_WEIGHTS = 2**26
+MAX_LAYER_OUTPUTS = 2**20
+MAX_OUTPUTS = 2**22
+MAX_PRODUCTS = 2**31
+MAX_LATENT_SIZE = 10_000
+MAX_LAYERS = 300
+MAX_NESTING = 8
 MAX_CONFIGURATION_LENGTH = 2**20
 
 _CONVOLUTION = "kernel_size strides padding dilation_rate activation use_bias"
@@ -97,15 +105,15 @@ def build_model(contents: Contents, path: Path) -> keras.Model:
     try:
         if len(text) > MAX_CONFIGURATION_LENGTH:
             raise _Unfit("its configuration is longer than any generator's")
-        with _bounded_weights(stored):
-            model = _build(json.loads(text))
+        with _bounded_weights(min(stored, MAX_WEIGHTS)):
+            model = _Builder().build(json.loads(text))
         _set_weights(model, weights)
     except _Unfit as unfit:
         raise ClothingGANError(f"{path} cannot be used: {unfit}") from unfit
     except RecursionError as error:
         raise ClothingGANError(f"{path} cannot be used: its configuration nests too deep") from error
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, MemoryError) as error:
-        # What Keras's constructors say of arguments that do not fit together, on one line.
+    except Exception as error:
+        # Keras and TensorFlow raise a dozen kinds where arguments do not fit together; on one line.
         detail = " ".join(str(error).split())[:200]
         raise ClothingGANError(f"{path} does not describe a model that can be built: {detail}") from error
     return model
@@ -124,7 +132,7 @@ def _bounded_weights(limit: int) -> Iterator[None]:
     def add_weight(layer: keras.Layer, shape: tuple = (), *args: Any, **kwargs: Any) -> keras.Variable:
         nonlocal remaining
         remaining -= math.prod(shape)
-        if remaining < 0:
+        if remaining < 0 or min(shape, default=0) < 0:
             raise _Unfit(f"its layer '{layer.name}' is larger than the weights in the file")
         return original(layer, shape, *args, **kwargs)
 
@@ -135,55 +143,111 @@ def _bounded_weights(limit: int) -> Iterator[None]:
         layers.Layer.add_weight = original
 
 
-def _build(configuration: dict) -> keras.Model:
-    class_name, inner = configuration["class_name"], configuration["config"]
-    if class_name not in _MODELS:
-        raise _Unfit(f"its model is of the class '{class_name}', not one of {', '.join(_MODELS)}")
-    layer_list = inner["layers"] if isinstance(inner, dict) else inner
-    if not 0 < len(layer_list) <= MAX_LAYERS:
-        raise _Unfit(f"it has {len(layer_list)} layers")
-    if class_name == "Sequential":
-        return _build_sequential(layer_list, inner)
-    return _build_functional(inner)
+class _Builder:
+    """Builds a model from its configuration, and keeps count of what it asks for."""
+
+    def __init__(self):
+        self.layers = self.nesting = self.outputs = self.products = 0
+
+    def build(self, configuration: dict) -> keras.Model:
+        """Builds a model, perhaps one within another."""
+        class_name, inner = configuration["class_name"], configuration["config"]
+        if class_name not in _MODELS:
+            raise _Unfit(f"its model is of the class '{class_name}', not one of {', '.join(_MODELS)}")
+        layer_list = inner["layers"] if isinstance(inner, dict) else inner
+        self.layers += len(layer_list)
+        if not layer_list or self.layers > MAX_LAYERS:
+            raise _Unfit(f"it has {self.layers or 'no'} layers")
+        self.nesting += 1
+        if self.nesting > MAX_NESTING:
+            raise _Unfit("its configuration nests too deep")
+        if class_name == "Sequential":
+            model = self._build_sequential(layer_list, inner)
+        else:
+            model = self._build_functional(inner)
+        self.nesting -= 1
+        return model
+
+    def _build_sequential(self, layer_list: list, inner: dict | list) -> keras.Model:
+        first, stack = layer_list[0], []
+        if first["class_name"] == "InputLayer":
+            layer_list = layer_list[1:]
+        if first["class_name"] in _MODELS:  # It brings its own input.
+            stack.append(self.build(first))
+            layer_list = layer_list[1:]
+            shape = stack[0].output_shape
+            stack.insert(0, keras.Input(stack[0].input_shape[1:]))
+        else:
+            stack.append(_input(first))
+            shape = stack[0].shape
+        for configuration in layer_list:
+            layer = self._build_layer(configuration)
+            shape = self._count(layer, shape)
+            stack.append(layer)
+        name = inner.get("name") if isinstance(inner, dict) else None
+        return keras.Sequential(stack, name=_text_or_none(name))
+
+    def _build_functional(self, inner: dict) -> keras.Model:
+        tensors: dict[str, keras.KerasTensor] = {}
+        for configuration in inner["layers"]:
+            name = configuration.get("name") or configuration["config"]["name"]
+            if configuration["class_name"] == "InputLayer":
+                tensors[name] = _input(configuration, name)
+                continue
+            nodes = configuration["inbound_nodes"]
+            if len(nodes) != 1:
+                raise _Unfit(f"its layer '{name}' is used {len(nodes)} times, where once is supported")
+            sources = [tensors[source] for source in _source_names(nodes[0])]
+            layer = self._build_layer(configuration)
+            merges = isinstance(layer, layers.Add | layers.Average | layers.Concatenate | layers.Multiply)
+            given = sources if merges else sources[0]
+            self._count(layer, [source.shape for source in sources] if merges else given.shape)
+            tensors[name] = layer(given)
+        (input_name,), (output_name,) = (
+            _layer_names(inner[key]) for key in ("input_layers", "output_layers")
+        )
+        return keras.Model(tensors[input_name], tensors[output_name], name=_text_or_none(inner.get("name")))
+
+    def _build_layer(self, configuration: dict) -> keras.Layer:
+        if configuration["class_name"] in _MODELS:
+            return self.build(configuration)
+        return _build_layer(configuration)
+
+    def _count(self, layer: keras.Layer, shape: tuple | list[tuple]) -> tuple:
+        """Adds what a layer makes of an image to the sums, before it is built; returns its output's shape."""
+        output_shape = layer.compute_output_shape(shape)
+        if isinstance(layer, keras.Model):
+            return output_shape  # What is in it has been counted.
+        outputs = math.prod(output_shape[1:])
+        self.outputs += outputs
+        self.products += _products(layer, shape, output_shape)
+        if outputs > MAX_LAYER_OUTPUTS or self.outputs > MAX_OUTPUTS:
+            raise _Unfit(f"its layer '{layer.name}' gives {output_shape[1:]} numbers an image")
+        if self.products > MAX_PRODUCTS:
+            raise _Unfit(f"its layer '{layer.name}' takes more computing than any generator of such images")
+        return output_shape
 
 
-def _build_sequential(layer_list: list, inner: dict | list) -> keras.Model:
-    first = layer_list[0]
-    stack: list = []
-    if first["class_name"] == "InputLayer":
-        layer_list = layer_list[1:]
-    elif first["class_name"] in _MODELS:
-        first = None  # It brings its own input.
-    if first is not None:
-        stack.append(_input(first))
-    for configuration in layer_list:
-        stack.append(_build_layer(configuration))
-    if first is None:
-        stack.insert(0, keras.Input(stack[0].input_shape[1:]))
-    name = inner.get("name") if isinstance(inner, dict) else None
-    model = keras.Sequential(stack, name=_text_or_none(name))
-    for layer in model.layers:
-        _check_output(layer)
-    return model
-
-
-def _build_functional(inner: dict) -> keras.Model:
-    tensors: dict[str, keras.KerasTensor] = {}
-    for configuration in inner["layers"]:
-        name = configuration.get("name") or configuration["config"]["name"]
-        if configuration["class_name"] == "InputLayer":
-            tensors[name] = _input(configuration, name)
-            continue
-        nodes = configuration["inbound_nodes"]
-        if len(nodes) != 1:
-            raise _Unfit(f"its layer '{name}' is used {len(nodes)} times, where once is supported")
-        sources = [tensors[source] for source in _source_names(nodes[0])]
-        layer = _build_layer(configuration)
-        merges = isinstance(layer, layers.Add | layers.Average | layers.Concatenate | layers.Multiply)
-        tensors[name] = layer(sources if merges else sources[0])
-        _check_output(layer)
-    (input_name,), (output_name,) = (_layer_names(inner[key]) for key in ("input_layers", "output_layers"))
-    return keras.Model(tensors[input_name], tensors[output_name], name=_text_or_none(inner.get("name")))
+def _products(layer: keras.Layer, shape: tuple | list[tuple], output_shape: tuple) -> int:
+    """About how many products, or numbers to compare, a layer computes for one image."""
+    outputs = math.prod(output_shape[1:])
+    match layer:
+        case layers.Conv2DTranspose():
+            # Each number that goes in is spread by the kernel to each filter.
+            return math.prod(shape[1:]) * math.prod(layer.kernel_size) * layer.filters
+        case layers.Dense():
+            return outputs * shape[-1]
+        case layers.DepthwiseConv2D():
+            return outputs * math.prod(layer.kernel_size)
+        case layers.SeparableConv2D():
+            each = math.prod(layer.kernel_size) + layer.filters
+            return math.prod(output_shape[1:3]) * shape[-1] * layer.depth_multiplier * each
+        case layers.Conv2D():
+            return outputs * math.prod(layer.kernel_size) * shape[-1] // layer.groups
+        case layers.AveragePooling2D() | layers.MaxPooling2D():
+            return outputs * math.prod(layer.pool_size)
+        case _:
+            return outputs
 
 
 def _layer_names(references: list) -> list[str]:
@@ -220,8 +284,6 @@ def _input(configuration: dict, name: str | None = None) -> keras.KerasTensor:
 
 def _build_layer(configuration: dict) -> keras.Layer:
     class_name, inner = configuration["class_name"], configuration["config"]
-    if class_name in _MODELS:
-        return _build(configuration)
     layer_class = _LAYERS.get(class_name)
     if layer_class is None or configuration.get("registered_name") not in (None, class_name):
         raise _Unfit(f"it has a layer of the class '{class_name}', which is not accepted")
@@ -244,12 +306,6 @@ def _build_layer(configuration: dict) -> keras.Layer:
     return layer_class(**arguments, name=_text_or_none(inner.get("name")))
 
 
-def _check_output(layer: keras.Layer) -> None:
-    shape = layer.output.shape[1:]
-    if math.prod(size or 1 for size in shape) > MAX_OUTPUT_ELEMENTS:
-        raise _Unfit(f"its layer '{layer.name}' gives {shape} numbers an image")
-
-
 def _plain(value: object, what: str) -> object:
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -259,7 +315,7 @@ def _plain(value: object, what: str) -> object:
 
 
 def _integer(value: object) -> int:
-    if isinstance(value, int) and 0 < value <= MAX_OUTPUT_ELEMENTS:
+    if type(value) is int and 0 < value <= MAX_LAYER_OUTPUTS:
         return value
     raise _Unfit(f"its input has a size of {value}")
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 from clothinggan import fast
+from clothinggan.errors import ClothingGANError, first_line
 from clothinggan.presets import Preset
 
 LEAKY_RELU_SLOPE = 0.2
@@ -129,11 +130,21 @@ def generate(
 
     Returns:
         Images, (n, 28, 28) float32 in [0, 1].
+
+    Raises:
+        ClothingGANError: If the generator cannot be computed, or draws what is no image.
     """
     batches = []
     for start in range(0, len(latent_vectors), batch_size):
         vectors = latent_vectors[start : start + batch_size]
-        batches.append(_compute(generator, tf.constant(vectors), training=False).numpy()[..., 0])
+        try:
+            images = _compute(generator, tf.constant(vectors), training=False).numpy()[..., 0]
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+            # Somebody else's layers may fit together on paper alone.
+            raise ClothingGANError(f"the generator cannot be computed: {first_line(error)}") from error
+        if not np.isfinite(images).all():
+            raise ClothingGANError("the generator draws NaN or infinite numbers, and no images")
+        batches.append(images)
         if progress:
             progress(start + len(vectors))
     return np.concatenate(batches)

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from clothinggan import __version__
-from clothinggan.checkpoint import PRECISIONS
-from clothinggan.errors import ClothingGANError
+from clothinggan import __version__, output
+from clothinggan.checkpoint import MAX_INTEGER, PRECISIONS
+from clothinggan.errors import ClothingGANError, described, shown
 from clothinggan.presets import DEFAULT_PRESET, PRESETS
 
 FAILED = 1
@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def integer(minimum: int, maximum: int = 2**31 - 1) -> Callable[[str], int]:
+def integer(minimum: int, maximum: int = MAX_INTEGER) -> Callable[[str], int]:
     """A type for options: a whole number within bounds."""
 
     def parse(text: str) -> int:
@@ -42,7 +42,7 @@ def integer(minimum: int, maximum: int = 2**31 - 1) -> Callable[[str], int]:
         except ValueError:
             number = None
         if number is None or not minimum <= number <= maximum:
-            bounds = f"of at least {minimum}" if maximum == 2**31 - 1 else f"from {minimum} to {maximum}"
+            bounds = f"of at least {minimum}" if maximum == MAX_INTEGER else f"from {minimum} to {maximum}"
             raise argparse.ArgumentTypeError(f"'{text}' is not a whole number {bounds}")
         return number
 
@@ -120,28 +120,24 @@ def reporting_errors(command: Callable[[], int]) -> int:
     Returns:
         The exit status: what the command returns, 1 after an error, 130 after an interruption.
     """
+    output.open_missing_streams()
     try:
-        return command()
+        status = command()
+        sys.stdout.flush()  # What cannot be written shows here, and not as Python ends.
+        return status
     except KeyboardInterrupt:
         return INTERRUPTED
-    except ClothingGANError as error:
-        message = str(error)
-        debug_error = error
     except BrokenPipeError:
-        # Who read our output has gone; there is nobody to tell. Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Who read our output has gone; there is nobody to tell.
+        output.discard()
         return FAILED
-    except MemoryError as error:
-        message = "out of memory"
-        debug_error = error
     except Exception as error:
-        first_line = (str(error).splitlines() or [""])[0]
-        message = f"unexpected {type(error).__name__}: {first_line} (CLOTHINGGAN_DEBUG=1 shows where)"
-        debug_error = error
-    if os.environ.get("CLOTHINGGAN_DEBUG") == "1":
-        raise debug_error
-    print(f"clothinggan: error: {message}", file=sys.stderr)
-    return FAILED
+        if os.environ.get("CLOTHINGGAN_DEBUG") == "1":
+            raise
+        with contextlib.suppress(OSError):
+            print(f"clothinggan: error: {shown(described(error))}", file=sys.stderr)
+        output.discard_if_broken()
+        return FAILED
 
 
 def import_tensorflow() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from clothinggan import checkpoint, data, files, folder, options
 from clothinggan.checkpoint import Checkpoint, Record
 from clothinggan.data import Dataset
-from clothinggan.errors import ClothingGANError
+from clothinggan.errors import ClothingGANError, shown
 from clothinggan.presets import DEFAULT_PRESET, PRESETS, Preset
 
 MORE_EPOCHS = 200
@@ -134,8 +134,14 @@ def _record_and_data(
             f"the run's batch of {record.batch_size} is more than the {len(dataset.train_images)} images "
             f"of {source}"
         )
+    if record.step_in_epoch >= len(dataset.train_images) // record.batch_size:
+        raise ClothingGANError(
+            f"{found.path} is at step {record.step_in_epoch} of an epoch that has fewer; use an earlier file"
+        )
     record.precision = arguments.precision or record.precision
     record.epochs = _last_epoch(record, arguments)
+    if record.epochs > checkpoint.MAX_INTEGER:
+        raise ClothingGANError(f"{found.path} is at epoch {record.epoch}, from where it cannot go on so far")
     return record, dataset
 
 
@@ -177,7 +183,7 @@ def _say_what_differs(record: Record, versions: dict[str, str], threads: int) ->
     differing = [f"{name} {then.get(name)} is now {now[name]}" for name in now if then.get(name) != now[name]]
     if differing:
         print(
-            f"note: {', '.join(differing)}; the run goes on, but may differ from an uninterrupted one "
+            f"note: {shown(', '.join(differing))}; the run goes on, but may differ from an uninterrupted one "
             "in the last bits",
             file=sys.stderr,
         )

@@ -14,18 +14,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from clothinggan import __version__, checkpoint, files
+from clothinggan import __version__, checkpoint, files, output
 from clothinggan.callbacks import (
     Checkpoints,
     HistoryKeeper,
     ImageSheets,
-    LossGuard,
+    NumberGuard,
     PlainProgress,
     SheetWindow,
 )
 from clothinggan.checkpoint import Record
 from clothinggan.data import Dataset
-from clothinggan.errors import ClothingGANError
+from clothinggan.errors import ClothingGANError, described, shown
 from clothinggan.quality import Judge
 from clothinggan.signals import StoppedBySignal, stop_requests
 from clothinggan.training import GAN, batches
@@ -59,6 +59,7 @@ class Run:
         record.versions = library_versions()
         record.threads = thread_count()
         self._started = time.monotonic() - record.seconds_in_epoch
+        self._written: set[int] = set()
 
     @property
     def prefix(self) -> str:
@@ -118,16 +119,35 @@ class Run:
         """
         record = self.record
         record.numbered = [epoch for epoch in record.numbered if epoch < record.epoch] + [record.epoch]
-        surplus = record.numbered[: -record.keep] if record.keep else []
-        record.numbered = record.numbered[len(surplus) :]
-        path = self.folder / checkpoint.file_name(self.prefix, record.epoch)
+        path = self._numbered(record.epoch)
         checkpoint.save(path, self.gan.generator, record, self.gan.state())
         self.last_saved = path
+        self._written.add(record.epoch)
         files.copy(path, self.latest)
         self._clear_stale()
+        # What is to be deleted is in the record just saved: a run cut off here deletes it later.
+        surplus = record.numbered[: -record.keep] if record.keep else []
         for epoch in surplus:
-            (self.folder / checkpoint.file_name(self.prefix, epoch)).unlink(missing_ok=True)
+            if epoch in self._written or self._is_of_this_run(self._numbered(epoch)):
+                self._numbered(epoch).unlink(missing_ok=True)
+        record.numbered = record.numbered[len(surplus) :]
         return path
+
+    def _numbered(self, epoch: int) -> Path:
+        return self.folder / checkpoint.file_name(self.prefix, epoch)
+
+    def _is_of_this_run(self, path: Path) -> bool:
+        """Whether a file is an earlier state of this run: only the record of the file resumed from says so.
+
+        That record may come from a stranger, who does not know the losses of the files in this folder.
+        """
+        try:
+            record = checkpoint.read(path).record
+        except ClothingGANError:
+            return False
+        return (
+            bool(record and record.history) and record.history == self.record.history[: len(record.history)]
+        )
 
     def execute(self, show: bool) -> int:
         """Says what is about to happen, trains, and says how it ended.
@@ -141,6 +161,10 @@ class Run:
         Raises:
             ClothingGANError: See `train`.
         """
+        with output.outlived():
+            return self._execute(show)
+
+    def _execute(self, show: bool) -> int:
         self._print_plan()
         try:
             self.train([SheetWindow(self)] if show else [], plain_lines=not sys.stdout.isatty())
@@ -166,7 +190,7 @@ class Run:
             ClothingGANError: If a loss is no number, or a file cannot be written.
         """
         record = self.record
-        callbacks = [LossGuard(self), HistoryKeeper(self), ImageSheets(self), *extra_callbacks]
+        callbacks = [NumberGuard(self), HistoryKeeper(self), ImageSheets(self), *extra_callbacks]
         stream = batches(self.images, record.batch_size, record.seed, record.epoch, record.step_in_epoch)
         begun = record.step_in_epoch > 0
         self.gan.keeps_sums = begun
@@ -191,7 +215,7 @@ class Run:
     def _print_plan(self) -> None:
         record, gan = self.record, self.gan
         print(
-            f"data:     {record.data}: {len(self.images):,} training images of 28x28\n"
+            f"data:     {shown(record.data)}: {len(self.images):,} training images of 28x28\n"
             f"networks: {gan.preset.name}: generator {gan.generator.count_params():,} parameters, "
             f"discriminator {gan.discriminator.count_params():,}\n"
             f"device:   {describe_device()}, {record.precision}\n"
@@ -216,12 +240,14 @@ class Run:
     def _naming_the_last_file(self) -> Iterator[None]:
         try:
             yield
-        except ClothingGANError as error:
-            raise ClothingGANError(f"{error}; {self.how_to_go_on()}") from error
+        except StoppedBySignal:
+            raise
         except tf.errors.ResourceExhaustedError as error:
             raise ClothingGANError(
                 f"a batch of {self.record.batch_size} does not fit into memory; {self.how_to_go_on()}"
             ) from error
+        except Exception as error:
+            raise ClothingGANError(f"{described(error)}; {self.how_to_go_on()}") from error
 
     def _clear_stale(self) -> None:
         for path in self.stale:

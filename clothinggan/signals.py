@@ -23,8 +23,10 @@ class StopRequests:
         self.received = signal.Signals(number)
         for other in SIGNALS:
             signal.signal(other, signal.SIG_DFL)
-        # Not print: a handler may come in the middle of one.
-        os.write(2, b"\nstopping: saving at the end of this step (Ctrl-C again ends at once)\n")
+        # A terminal that hangs up sends a signal and takes no more words; the state is saved all the same.
+        with contextlib.suppress(OSError):
+            # Not print: a handler may come in the middle of one.
+            os.write(2, b"\nstopping: saving at the end of this step (Ctrl-C again ends at once)\n")
 
 
 @contextlib.contextmanager

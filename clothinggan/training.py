@@ -60,6 +60,7 @@ class GAN(keras.Model):
         self.compile(optimizer=self.generator_optimizer, jit_compile="auto" if on_gpu else False)
         self.built = True
         self.keeps_sums = False
+        self._sound = tf.Variable(True, trainable=False)
 
     def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """One update of the discriminator, then one of the generator.
@@ -91,6 +92,12 @@ class GAN(keras.Model):
             g_loss = _binary_crossentropy(tf.fill((batch_size, 1), float(self.preset.real_label)), logits)
         self.generator_optimizer.apply(tape.gradient(g_loss, _values(variables)), variables)
 
+        # A sum shows whether any of its numbers is NaN or infinite.
+        keepers = (self.generator, self.discriminator, self.generator_optimizer, self.discriminator_optimizer)
+        values = [value for keeper in keepers for value in _values(keeper.variables)]
+        sums = [tf.reduce_sum(value) for value in values if value.dtype.is_floating]
+        self._sound.assign(tf.reduce_all(tf.math.is_finite(sums)))
+
         self.d_loss.update_state(d_loss)
         self.g_loss.update_state(g_loss)
         return {"d_loss": self.d_loss.result(), "g_loss": self.g_loss.result()}
@@ -108,6 +115,11 @@ class GAN(keras.Model):
     def step(self) -> int:
         """Steps done in all."""
         return int(self.generator_optimizer.iterations.numpy())
+
+    @property
+    def sound(self) -> bool:
+        """Whether all weights, and the optimisers' numbers, were finite after the last step."""
+        return bool(self._sound.numpy())
 
     def state(self) -> State:
         """What a run needs to go on, but for the generator itself: copies of arrays by name."""
