@@ -36,9 +36,13 @@ def make_record(**changes):
     return Record(**{**fields, **changes})
 
 
+def make_entry(**changes):
+    return {**dict.fromkeys(checkpoint.HISTORY_COLUMNS, 1), **changes}
+
+
 def test_a_record_comes_back_as_it_was_saved(file, tmp_path):
     generator = checkpoint.read(file).generator
-    record = make_record(epoch=7, history=[{"epoch": 7, "d_loss": 0.1 + 0.2}], numbered=[5])
+    record = make_record(epoch=7, history=[make_entry(epoch=7, d_loss=0.1 + 0.2)], numbered=[5])
     checkpoint.save(tmp_path / "x.h5", generator, record, {})
     assert checkpoint.read(tmp_path / "x.h5").record == record
 
@@ -119,8 +123,16 @@ def test_a_checkpoint_without_its_checksum_is_refused(file):
         {"batch_size": 0},
         {"seed": "0"},
         {"data": 3},
-        {"history": [{"d_loss": 1}]},
-        {"history": [{"epoch": 1, "d_loss": "x"}]},
+        {"history": [{"epoch": 1, "d_loss": 1}]},
+        {"history": [make_entry(d_loss="x")]},
+        {"history": [make_entry(d_loss=10**400)]},
+        {"history": [make_entry(epoch=1.5)]},
+        {"history": [make_entry(unknown=1)]},
+        {"epoch": 10**15},
+        {"epochs": 10**15},
+        {"batch_size": 2**62},
+        {"seed": 2**32},
+        {"seconds_in_epoch": 10**400},
         {"history": 3},
         {"keep": 0},
         {"unknown": 1},

@@ -186,7 +186,7 @@ def long_configuration(configuration):
         (function_by_name, "'os.system'"),
         (custom_class, "'Dense', which is not accepted"),
         (unknown_class, "'TFOpLambda'"),
-        (huge_layer, "larger than the weights in the file"),
+        (huge_layer, "numbers an image"),
         (huge_image, "numbers an image"),
         (deep_nesting, "nests too deep"),
         (models_within_models, "nests too deep"),

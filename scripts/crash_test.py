@@ -1,0 +1,260 @@
+"""Kills training runs at random moments, and shows that nothing of them is lost.
+
+    python scripts/crash_test.py --kills 200 --seed 0
+
+A run trains on a few drawn garments and writes its files after every epoch. Real processes of `train`, and
+then of `resume`, are ended with SIGKILL: most of them a random moment after a hidden temporary file has
+appeared, which is often inside a save; the others at any moment after the start. After each kill, every
+file that stands under its own name must open. The next process goes on, until the run is complete; then
+its last checkpoint must equal, bit for bit, that of a run that was never cut off, and so must its history
+but for the seconds. Whether a kill fell inside a save is seen afterwards: a temporary file is left over.
+"""
+
+import argparse
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+# What is tried is this checkout, whichever version is installed.
+sys.path.insert(0, str(CHECKOUT))
+
+from clothinggan import checkpoint  # noqa: E402
+from clothinggan.checkpoint import Record  # noqa: E402
+from clothinggan.errors import ClothingGANError  # noqa: E402
+
+LAST_EPOCH = 12
+TRAIN = ["train", "--data", "sample", "--examples", "4", "--batch-size", "2", "--save-every", "1"]
+SAVES_AIMED_AT = 8  # A process is let live for one to this many temporary files: about two epochs.
+SHARE_INSIDE_SAVES = 0.75  # of the kills are aimed there; not all of them hit.
+SAVE_SECONDS = 0.04  # about how long a temporary file stays
+PROCESS_SECONDS = 8.0  # about how long a process takes to start and to complete an epoch
+CLOCKS = ("seconds", "seconds_in_epoch")
+
+
+def differences(path: Path, other: Path) -> list[str]:
+    """Names what differs between two checkpoints: arrays, to the bit, and the record but for its clocks."""
+    some, others = checkpoint.read(path), checkpoint.read(other)
+    arrays, other_arrays = ({**read.contents.arrays} for read in (some, others))
+    for found in (arrays, other_arrays):
+        found.pop("clothinggan/record")
+    names = sorted(arrays.keys() ^ other_arrays.keys())
+    for name in arrays.keys() & other_arrays.keys():
+        array, counterpart = arrays[name], other_arrays[name]
+        if (array.dtype, array.shape, array.tobytes()) != (
+            counterpart.dtype,
+            counterpart.shape,
+            counterpart.tobytes(),
+        ):
+            names.append(name)
+    fields, other_fields = _without_clocks(some.record), _without_clocks(others.record)
+    return names + [name for name, value in fields.items() if value != other_fields[name]]
+
+
+def _without_clocks(record: Record) -> dict[str, object]:
+    history = [{key: value for key, value in entry.items() if key not in CLOCKS} for entry in record.history]
+    return {**vars(record), "history": history, "seconds_in_epoch": None}
+
+
+class Lost(Exception):
+    """Says what a killed run has lost."""
+
+
+@dataclass
+class Tally:
+    """What has been done and seen."""
+
+    kills: int = 0
+    inside: Counter = field(default_factory=Counter)  # by the ending of the file that was being written
+    completed: int = 0
+    files_opened: int = 0
+
+
+class Lane:
+    """One run after another, killed again and again, until there have been enough kills."""
+
+    def __init__(self, folder: Path, reference: Path, kills: int, seed: int):
+        self.folder = folder
+        self.reference = reference
+        self.kills = kills
+        self.random = random.Random(seed)
+        self.tally = Tally()
+        self._opened: dict[str, tuple[int, int]] = {}
+
+    def execute(self) -> Tally:
+        """Kills as often as asked, completes the last run, and returns what happened."""
+        while self.tally.kills < self.kills:
+            self._one_run(self.folder / f"run{self.tally.completed}")
+            self.tally.completed += 1
+        return self.tally
+
+    def _one_run(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self._opened = {}
+        complete = False
+        while not complete:
+            process = start(folder)
+            if self.tally.kills < self.kills:
+                self._await_moment(process, folder)
+                process.kill()
+            said, _ = process.communicate()
+            complete = process.returncode == 0
+            if process.returncode == -signal.SIGKILL:
+                self.tally.kills += 1
+                self.tally.inside.update({name.suffix for name in _temporary_files(folder)})
+            elif not complete:
+                raise Lost(f"{folder}: status {process.returncode}: {said.strip()}")
+            self._open_all(folder)
+        left_over = _temporary_files(folder)
+        if left_over:
+            raise Lost(f"{folder}: {left_over} is still there after a complete run")
+        self._compare(folder)
+
+    def _await_moment(self, process: subprocess.Popen, folder: Path) -> None:
+        """Returns at the moment to kill, or when the process has ended by itself."""
+        if self.random.random() >= SHARE_INSIDE_SAVES:
+            _wait(process, self.random.uniform(0, 1.5 * PROCESS_SECONDS))
+            return
+        left_over = _temporary_files(folder)
+        seen: set[Path] = set()
+        wanted = self.random.randint(1, SAVES_AIMED_AT)
+        while process.poll() is None and len(seen) < wanted:
+            seen |= _temporary_files(folder) - left_over
+            time.sleep(0.001)
+        _wait(process, self.random.uniform(0, SAVE_SECONDS))
+
+    def _open_all(self, folder: Path) -> None:
+        """Opens every file under its own name that is not the one that was opened before."""
+        for path in sorted(folder.iterdir()):
+            status = path.stat()
+            identity = (status.st_ino, status.st_mtime_ns)
+            if path.name.startswith(".") or self._opened.get(path.name) == identity:
+                continue
+            try:
+                open_file(path)
+            except (ClothingGANError, ValueError, OSError, KeyError, SyntaxError) as error:
+                raise Lost(f"{path} does not open: {error}") from error
+            self._opened[path.name] = identity
+            self.tally.files_opened += 1
+
+    def _compare(self, folder: Path) -> None:
+        for name in (f"clothingGANepoch{LAST_EPOCH}.h5", "clothingGANlatest.h5"):
+            differing = differences(folder / name, self.reference / name)
+            if differing:
+                raise Lost(f"{folder / name} differs from the run never cut off: {', '.join(differing)}")
+        if _rows(folder) != _rows(self.reference):
+            raise Lost(f"{folder / 'history.csv'} differs from that of the run never cut off")
+
+
+def start(folder: Path) -> subprocess.Popen:
+    """Starts a process that trains in a folder: from where it stands, or from the start."""
+    command = ["resume"] if any(folder.glob("*.h5")) else [*TRAIN, "--epochs", str(LAST_EPOCH)]
+    return subprocess.Popen(
+        [sys.executable, "-m", f"clothinggan.{command[0]}", *command[1:], "--out", str(folder)],
+        cwd=CHECKOUT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def open_file(path: Path) -> None:
+    """Opens a file that a run writes, whole; raises what its format's reader does if it is not sound."""
+    if path.suffix == ".h5":
+        record = checkpoint.read(path).record
+        if len(record.history) != record.epoch:
+            raise ValueError(f"{record.epoch} epochs, a history of {len(record.history)}")
+    elif path.suffix == ".png":
+        from PIL import Image
+
+        with Image.open(path) as image:
+            image.load()
+    elif path.suffix == ".csv":
+        epochs = [int(row["epoch"]) for row in _rows(path.parent)]
+        if epochs != list(range(1, len(epochs) + 1)):
+            raise ValueError(f"its epochs are {epochs}")
+    else:
+        raise ValueError("it is no file that a run writes")
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "history.csv", newline="") as file:
+        return [
+            {key: row[key] for key in row if key not in CLOCKS} for row in csv.DictReader(file, strict=True)
+        ]
+
+
+def _temporary_files(folder: Path) -> set[Path]:
+    return {Path(name) for name in os.listdir(folder) if name.startswith(".") and not name.endswith("-probe")}
+
+
+def _wait(process: subprocess.Popen, seconds: float) -> None:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def crash_test(kills: int, seed: int, jobs: int, folder: Path) -> Tally:
+    """Kills `kills` processes, `jobs` at a time, working in a folder; returns what happened.
+
+    Raises:
+        Lost: If anything was.
+    """
+    reference = folder / "never_cut_off"
+    reference.mkdir()
+    process = start(reference)
+    _, said = process.communicate()
+    if process.returncode:
+        raise Lost(f"the run that is not cut off fails: {said.strip()}")
+    shares = [kills // jobs + (lane < kills % jobs) for lane in range(jobs)]
+    lanes = [
+        Lane(folder / f"lane{number}", reference, share, seed * 1000 + number)
+        for number, share in enumerate(shares)
+    ]
+    with ThreadPoolExecutor(jobs) as threads:
+        tallies = list(threads.map(Lane.execute, lanes))
+    return Tally(
+        kills=sum(tally.kills for tally in tallies),
+        inside=sum((tally.inside for tally in tallies), Counter()),
+        completed=sum(tally.completed for tally in tallies),
+        files_opened=sum(tally.files_opened for tally in tallies),
+    )
+
+
+def main() -> int:
+    """Does what the command line says; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=200, help="how many processes to kill (default: 200)")
+    parser.add_argument("--seed", type=int, default=0, help="decides the moments (default: 0)")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
+    arguments = parser.parse_args()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="clothinggan-crash-") as folder:
+        try:
+            tally = crash_test(arguments.kills, arguments.seed, arguments.jobs, Path(folder))
+        except Lost as lost:
+            print(f"LOST: {lost}")
+            return 1
+    inside = ", ".join(f"{count} in {ending[1:]}" for ending, count in sorted(tally.inside.items()))
+    print(
+        f"{tally.kills} kills, {tally.inside.total()} of them inside a save ({inside}); "
+        f"{tally.files_opened} files opened; {tally.completed} runs went on to the end and equal the one "
+        f"never cut off, bit for bit; {(time.monotonic() - began) / 60:.0f} minutes"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
