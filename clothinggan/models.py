@@ -51,6 +51,55 @@ def clothing_discriminator() -> keras.Model:
     )
 
 
+def fashion_generator() -> keras.Model:
+    """The generator of FashionGAN: 128 latent numbers to a 28x28x1 image; 2,155,137 parameters."""
+    return keras.Sequential(
+        [
+            keras.Input((128,)),
+            layers.Dense(7 * 7 * 128),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.Reshape((7, 7, 128)),
+            layers.UpSampling2D(),
+            layers.Conv2D(128, 5, padding="same"),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.UpSampling2D(),
+            layers.Conv2D(128, 5, padding="same"),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.Conv2D(128, 4, padding="same"),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.Conv2D(128, 4, padding="same"),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.Conv2D(1, 4, padding="same", activation="sigmoid"),
+        ],
+        name="fashion_generator",
+    )
+
+
+def fashion_discriminator() -> keras.Model:
+    """The discriminator of FashionGAN: an image to the probability of 'fake'; 1,113,345 parameters."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(32, 5),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.Dropout(0.4),
+            layers.Conv2D(64, 5),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.Dropout(0.4),
+            layers.Conv2D(128, 5),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.Dropout(0.4),
+            layers.Conv2D(256, 5),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.Dropout(0.4),
+            layers.Flatten(),
+            layers.Dropout(0.4),
+            layers.Dense(1, activation="sigmoid"),
+        ],
+        name="fashion_discriminator",
+    )
+
+
 def build_networks(preset: Preset, seed: int) -> tuple[keras.Model, keras.Model]:
     """Builds a preset's generator and discriminator.
 
@@ -65,6 +114,21 @@ def build_networks(preset: Preset, seed: int) -> tuple[keras.Model, keras.Model]
     # Seeds Keras's and NumPy's global streams, which the layers draw their own seeds from.
     keras.utils.set_random_seed(seed)
     return resolve_name(preset.generator)(), resolve_name(preset.discriminator)()
+
+
+def take_on_weights(network: keras.Model, other: keras.Model) -> bool:
+    """Gives a preset's network the weights of another tool's network, if that is of the same design.
+
+    Returns:
+        Whether it is: weights of the same shapes, from which both compute the same.
+    """
+    shapes, others = ([weight.shape for weight in model.weights] for model in (network, other))
+    if shapes != others:
+        return False
+    network.set_weights(other.get_weights())
+    # Slopes, strides and the like show in what is computed, however the other's layers are put together.
+    probe = np.random.default_rng(0).uniform(size=(8, *network.input_shape[1:])).astype(np.float32)
+    return np.allclose(network(probe, training=False), other(probe, training=False), atol=1e-4)
 
 
 class Composite(keras.Model):

@@ -19,11 +19,12 @@ class Preset:
         batch_size: Real images a step.
         real_label: What the discriminator is to answer for a real image, 0 or 1.
         label_noise: The labels are moved towards the other side by a uniform random number of up to
-            this much.
+            this much while the discriminator learns; the generator learns against 'real' as it is.
         generator_learning_rate: Adam's, for the generator.
         discriminator_learning_rate: Adam's, for the discriminator.
         beta_1: Adam's decay rate of the first moment, for both.
         dropout_for_generator: Whether the discriminator's dropout is active while the generator learns.
+        previews: How many single images a run draws after every epoch, for where an epoch takes long.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Preset:
     discriminator_learning_rate: float
     beta_1: float
     dropout_for_generator: bool
+    previews: int
 
     @property
     def file_prefix(self) -> str:
@@ -61,6 +63,22 @@ PRESETS = {
             discriminator_learning_rate=0.0002,
             beta_1=0.5,
             dropout_for_generator=True,
+            previews=0,
+        ),
+        Preset(
+            name="fashion",
+            origin="FashionGAN (ML-fashion-mnist-GAN)",
+            generator="clothinggan.models:fashion_generator",
+            discriminator="clothinggan.models:fashion_discriminator",
+            latent_size=128,
+            batch_size=128,
+            real_label=0,
+            label_noise=0.15,
+            generator_learning_rate=0.0001,
+            discriminator_learning_rate=0.00001,
+            beta_1=0.9,
+            dropout_for_generator=False,
+            previews=2,
         ),
     ]
 }

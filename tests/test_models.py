@@ -38,8 +38,43 @@ def test_clothing_discriminator_has_the_published_layers(clothing):
     assert described == list(zip([*block, *block, "Flatten", "Dense"], sizes, strict=True))
 
 
-def test_slopes_and_dropout_rates_are_the_designs(clothing):
-    layers = [layer for network in clothing for layer in network.layers]
+@pytest.fixture(scope="module")
+def fashion():
+    return build_networks(PRESETS["fashion"], seed=0)
+
+
+def test_fashion_has_the_published_parameter_counts(fashion):
+    generator, discriminator = fashion
+    assert (generator.count_params(), discriminator.count_params()) == (2_155_137, 1_113_345)
+
+
+def described(layers):
+    """Each layer with weights by class, kernel and number of filters; the others by class."""
+    return [
+        (type(layer).__name__, *(layer.kernel.shape[i] for i in (0, -1)))
+        if layer.weights
+        else type(layer).__name__
+        for layer in layers
+    ]
+
+
+def test_fashion_generator_has_the_published_layers(fashion):
+    assert described(fashion[0].layers) == [
+        *[("Dense", 128, 6272), "LeakyReLU", "Reshape"],
+        *["UpSampling2D", ("Conv2D", 5, 128), "LeakyReLU"] * 2,
+        *[("Conv2D", 4, 128), "LeakyReLU"] * 2,
+        ("Conv2D", 4, 1),
+    ]
+
+
+def test_fashion_discriminator_has_the_published_layers(fashion):
+    filters = (32, 64, 128, 256)
+    blocks = [part for n in filters for part in (("Conv2D", 5, n), "LeakyReLU", "Dropout")]
+    assert described(fashion[1].layers) == [*blocks, "Flatten", "Dropout", ("Dense", 36_864, 1)]
+
+
+def test_slopes_and_dropout_rates_are_the_designs(clothing, fashion):
+    layers = [layer for network in (*clothing, *fashion) for layer in network.layers]
     slopes = {layer.negative_slope for layer in layers if type(layer).__name__ == "LeakyReLU"}
     rates = {layer.rate for layer in layers if type(layer).__name__ == "Dropout"}
     assert (slopes, rates) == ({0.2}, {0.4})

@@ -1,0 +1,209 @@
+"""One step of each design, held against the same step written out here in plain TensorFlow and float64.
+
+What is random is drawn here and handed to both: latent vectors, label noise, dropout masks. What is
+compared: both losses, every gradient, and the weights after Adam, over two steps.
+"""
+
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from clothinggan.models import build_networks
+from clothinggan.presets import PRESETS
+from clothinggan.training import GAN
+
+IMAGES = 3
+STEPS = 2
+# The code under test counts in float32, the hand in float64: a loss is exact to some 1e-7 of itself. So is a
+# gradient, but where one of 400,000 activations lies so near to 0 that the two take it for different sides of
+# LeakyReLU's bend: each such changes an array of gradients by up to 1e-3 of its length.
+LOSS_TOLERANCE = 1e-5
+GRADIENT_TOLERANCE = 2e-3
+# A float32 of the size of a weight is exact to 1e-8; a step of Adam is up to its learning rate, 1e-5 or more.
+WEIGHT_TOLERANCE = 5e-8
+
+CLOTHING_MASKS = [(14, 14, 64), (7, 7, 64)]
+FASHION_MASKS = [(24, 24, 32), (20, 20, 64), (16, 16, 128), (12, 12, 256), (36_864,)]
+
+
+def leaky(x):
+    return tf.where(x > 0, x, 0.2 * x)
+
+
+def double(x):
+    """Each pixel twice in each direction."""
+    return tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
+
+
+def clothing_generator(weights, z):
+    dense, dense_bias, first, first_bias, second, second_bias, last, last_bias = weights
+    n = len(z)
+    x = tf.reshape(leaky(z @ dense + dense_bias), (n, 7, 7, 128))
+    x = leaky(tf.nn.conv2d_transpose(x, first, (n, 14, 14, 128), 2) + first_bias)
+    x = leaky(tf.nn.conv2d_transpose(x, second, (n, 28, 28, 128), 2) + second_bias)
+    return tf.sigmoid(tf.nn.conv2d(x, last, 1, "SAME") + last_bias)
+
+
+def clothing_discriminator(weights, x, masks):
+    first, first_bias, second, second_bias, dense, dense_bias = weights
+    x = leaky(tf.nn.conv2d(x, first, 2, "SAME") + first_bias) * masks[0]
+    x = leaky(tf.nn.conv2d(x, second, 2, "SAME") + second_bias) * masks[1]
+    return tf.sigmoid(tf.reshape(x, (len(x), -1)) @ dense + dense_bias)
+
+
+def fashion_generator(weights, z):
+    dense, dense_bias, *kernels_and_biases, last, last_bias = weights
+    x = tf.reshape(leaky(z @ dense + dense_bias), (len(z), 7, 7, 128))
+    for block, before in enumerate([double, double, tf.identity, tf.identity]):
+        kernel, bias = kernels_and_biases[2 * block : 2 * block + 2]
+        x = leaky(tf.nn.conv2d(before(x), kernel, 1, "SAME") + bias)
+    return tf.sigmoid(tf.nn.conv2d(x, last, 1, "SAME") + last_bias)
+
+
+def fashion_discriminator(weights, x, masks):
+    for block in range(4):
+        kernel, bias = weights[2 * block : 2 * block + 2]
+        x = leaky(tf.nn.conv2d(x, kernel, 1, "VALID") + bias) * masks[block]
+    return tf.sigmoid((tf.reshape(x, (len(x), -1)) * masks[4]) @ weights[8] + weights[9])
+
+
+def crossentropy(labels, p):
+    return tf.reduce_mean(-labels * tf.math.log(p) - (1 - labels) * tf.math.log(1 - p))
+
+
+# By design: the networks, its dropout layers' shapes, and what DESIGN.md's table says in numbers.
+BY_HAND = {
+    "clothing": {
+        "networks": (clothing_generator, clothing_discriminator),
+        "masks": CLOTHING_MASKS,
+        "latent_size": 100,
+        "labels": lambda noise: [1.0] * IMAGES + [0.0] * IMAGES,
+        "real": 1.0,
+        "generator_drops": True,
+        "adam": {"generator": (2e-4, 0.5), "discriminator": (2e-4, 0.5)},
+    },
+    "fashion": {
+        "networks": (fashion_generator, fashion_discriminator),
+        "masks": FASHION_MASKS,
+        "latent_size": 128,
+        "labels": lambda noise: [*(0.15 * noise[:IMAGES]), *(1 - 0.15 * noise[IMAGES:])],
+        "real": 0.0,
+        "generator_drops": False,
+        "adam": {"generator": (1e-4, 0.9), "discriminator": (1e-5, 0.9)},
+    },
+}
+
+
+class Chance:
+    """Latent vectors, label noise and dropout masks, drawn with NumPy and kept."""
+
+    def __init__(self, design, monkeypatch):
+        random = np.random.default_rng(7)
+        self.vectors, self.masks, self.noise = [], [], None
+
+        def normal(shape, seed):
+            self.vectors.append(random.standard_normal((IMAGES, design["latent_size"]), np.float32))
+            return tf.constant(self.vectors[-1])
+
+        def uniform(shape, seed):
+            self.noise = random.uniform(size=(2 * IMAGES, 1)).astype(np.float32)
+            return tf.constant(self.noise)
+
+        def dropout(x, rate, seed):
+            self.masks.append((random.uniform(size=x.shape) >= rate) / (1 - rate))
+            return x * tf.constant(self.masks[-1].astype(np.float32))
+
+        monkeypatch.setattr(tf.random, "stateless_normal", normal)
+        monkeypatch.setattr(tf.random, "stateless_uniform", uniform)
+        monkeypatch.setattr(keras.random, "dropout", dropout)
+
+    def forget(self):
+        self.vectors, self.masks = [], []
+
+
+class Noting:
+    """A GAN's step, and what each of its two updates did."""
+
+    def __init__(self, gan):
+        self.gan = gan
+        self.updates = {}
+        for name in ("discriminator", "generator"):
+            optimizer = getattr(gan, f"{name}_optimizer")
+            optimizer.apply = self._noting(name, optimizer.apply)
+
+    def _noting(self, name, apply):
+        def noted(gradients, variables):
+            before = doubles(variables)
+            apply(gradients, variables)
+            self.updates[name] = (before, doubles(gradients), doubles(variables))
+
+        return noted
+
+
+def doubles(arrays):
+    return [np.asarray(array, np.float64) for array in arrays]
+
+
+def d_loss_by_hand(judge, images, labels, masks, weights):
+    return crossentropy(labels, judge(weights, images, masks))
+
+
+def g_loss_by_hand(generate, judge, z, label, discriminator, masks, weights):
+    return crossentropy(label, judge(discriminator, generate(weights, z), masks))
+
+
+def assert_same(loss, gradients, by_hand, weights):
+    weights = [tf.constant(w) for w in weights]
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        expected = by_hand(weights)
+    assert loss == pytest.approx(float(expected), rel=LOSS_TOLERANCE)
+    for gradient, hand in zip(gradients, tape.gradient(expected, weights), strict=True):
+        assert np.linalg.norm(gradient - hand) <= GRADIENT_TOLERANCE * np.linalg.norm(hand)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_step_is_what_a_hand_computes(name, monkeypatch):
+    design = BY_HAND[name]
+    generate, judge = design["networks"]
+    gan = GAN(PRESETS[name], *build_networks(PRESETS[name], seed=1), seed=0)
+    noting = Noting(gan)
+    chance = Chance(design, monkeypatch)
+    moments = {}
+    images = np.random.default_rng(2).integers(0, 256, (IMAGES, 28, 28), np.uint8)
+    real = images[..., np.newaxis] / 255
+    ones = [np.ones(shape) for shape in design["masks"]]
+
+    for step in range(1, STEPS + 1):
+        chance.forget()
+        gan.reset_metrics()
+        losses = {key: float(value) for key, value in gan.train_step(tf.constant(images)).items()}
+        d_before, d_gradients, d_after = noting.updates["discriminator"]
+        g_before, g_gradients, _ = noting.updates["generator"]
+        d_masks, g_masks = chance.masks[: len(ones)], chance.masks[len(ones) :] or ones
+        assert (g_masks is not ones) == design["generator_drops"]
+        noise, (z_fakes, z_update) = np.float64(chance.noise[:, 0]), np.float64(chance.vectors)
+
+        both = tf.concat([real, generate(g_before, z_fakes)], axis=0)
+        labels = np.reshape(design["labels"](noise), (-1, 1))
+        by_hand = partial(d_loss_by_hand, judge, both, labels, d_masks)
+        assert_same(losses["d_loss"], d_gradients, by_hand, d_before)
+
+        by_hand = partial(g_loss_by_hand, generate, judge, z_update, design["real"], d_after, g_masks)
+        assert_same(losses["g_loss"], g_gradients, by_hand, g_before)
+
+        for network, (before, gradients, after) in noting.updates.items():
+            rate, beta_1 = design["adam"][network]
+            state = moments.setdefault(network, [[0.0, 0.0] for _ in before])
+            for index, gradient in enumerate(gradients):
+                # Kingma and Ba (2015), algorithm 1, in the order of section 2's last paragraph.
+                first, second = state[index]
+                first = beta_1 * first + (1 - beta_1) * gradient
+                second = 0.999 * second + 0.001 * gradient**2
+                state[index] = [first, second]
+                size = rate * np.sqrt(1 - 0.999**step) / (1 - beta_1**step)
+                expected = before[index] - size * first / (np.sqrt(second) + 1e-7)
+                assert np.abs(after[index] - expected).max() <= WEIGHT_TOLERANCE
