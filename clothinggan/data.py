@@ -15,8 +15,10 @@ import gzip
 import hashlib
 import http.client
 import io
+import logging
 import math
 import os
+import re
 import stat
 import sys
 import urllib.error
@@ -24,11 +26,12 @@ import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
@@ -48,7 +51,10 @@ CLASS_NAMES = (
     "Ankle boot",
 )
 
-SOURCES = "fashion_mnist, sample, a folder with the four IDX files, or an .npz as Keras lays it out"
+SOURCES = (
+    "fashion_mnist, sample, a folder with the four IDX files, an .npz as Keras lays it out, "
+    "or tfds:NAME from TensorFlow Datasets"
+)
 
 # Keras's name of each array, and the IDX file that holds it.
 IDX_FILES = {
@@ -124,12 +130,12 @@ def default_source() -> str:
 
 
 def resolve(source: str) -> str:
-    """Returns the name to record for a source: a keyword as it is, a path made absolute.
+    """Returns the name to record for a source: a keyword or ``tfds:NAME`` as it is, a path made absolute.
 
     Raises:
         ClothingGANError: If ``source`` is neither a keyword nor text that a path can be made of.
     """
-    if source in _KEYWORDS:
+    if source in _KEYWORDS or source.startswith(_TFDS):
         return source
     try:
         return os.path.abspath(os.path.expanduser(source))
@@ -146,9 +152,11 @@ def load(source: str) -> Dataset:
             - ``fashion_mnist``: Fashion-MNIST from Keras's cache, which is filled by download;
             - ``sample``: the built-in garments of `clothinggan.sample_data`;
             - the path of a folder with the files of `IDX_FILES`, each gzipped (``.gz``) or not;
-            - the path of an ``.npz`` with arrays named as Keras does.
+            - the path of an ``.npz`` with arrays named as Keras does;
+            - ``tfds:NAME``, as ``tfds:fashion_mnist``: a data set of TensorFlow Datasets with the
+              features `image` and `label`, in its own folder or downloaded by it.
 
-            Only the training images are required. A file or folder that is named as one of the two
+            Only the training images are required. A file or folder that is named as one of the
             keywords can be reached as ``./sample``.
 
     Returns:
@@ -161,6 +169,8 @@ def load(source: str) -> Dataset:
     source = resolve(source)
     if source in _KEYWORDS:
         return _KEYWORDS[source]()
+    if source.startswith(_TFDS):
+        return _load_tfds(source)
     if os.path.isdir(source):
         return _load_folder(source)
     if os.path.lexists(source):
@@ -199,6 +209,44 @@ def _load_npz(source: str) -> Dataset:
     return _read_file(Path(source), partial(_read_npz, source))
 
 
+def _load_tfds(source: str) -> Dataset:
+    name = source.removeprefix(_TFDS)
+    # What else TensorFlow Datasets takes for a name leads to other people's programs.
+    if not re.fullmatch(r"\w+(/[\w.+-]+)?(:\d[\w.*]*)?", name, re.ASCII):
+        raise ClothingGANError(f"{_shown(source)}: no name of a data set; give one as tfds:fashion_mnist")
+    if not find_spec("tensorflow_datasets"):
+        raise ClothingGANError(
+            f"--data {source} needs TensorFlow Datasets; get it with: pip install 'clothinggan[tfds]'"
+        )
+    from clothinggan.options import import_tensorflow
+
+    import_tensorflow()
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name)
+        image = dict(builder.info.features).get("image")
+        if image is None or image.shape not in ((_SIZE, _SIZE), (_SIZE, _SIZE, 1)):
+            shape = "no images" if image is None else f"images of the shape {image.shape}"
+            raise _Flaw(f"holds {shape}; images of {_SIZE} by {_SIZE} are expected")
+        if not builder.is_prepared():
+            _say(f"preparing {name} in {builder.data_dir}; without a network that takes minutes to fail")
+            # Its own lines, and one for each of its trials, would stand among ours.
+            tfds.disable_progress_bar()
+            logging.getLogger("urllib3").setLevel(logging.ERROR)
+            with redirect_stdout(io.StringIO()):
+                builder.download_and_prepare()
+        return _gather(source, partial(_read_prepared, builder))
+    except _Flaw as flaw:
+        raise _refusal(source, flaw) from flaw
+    except Exception as error:  # its own, the network's, TensorFlow's
+        reason = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
+        raise ClothingGANError(
+            f"{source}: TensorFlow Datasets cannot load it ({_shown(reason)}); name other images with --data"
+        ) from error
+
+
+_TFDS = "tfds:"
 _KEYWORDS = {"fashion_mnist": _load_fashion_mnist, "sample": _load_sample}
 
 
@@ -218,6 +266,24 @@ def _gather(source: str, read: Callable[[str, _Receive], np.ndarray | None]) -> 
             "(or .gz) in a folder and x_train in an .npz; name other images with --data"
         )
     return Dataset(source, train_images, train_labels, *read_split("test"))
+
+
+def _read_prepared(builder: Any, name: str, receive: _Receive) -> np.ndarray | None:
+    """Reads one array of a data set of TensorFlow Datasets: the feature of one split."""
+    import tensorflow_datasets as tfds
+
+    part, split = name.split("_")
+    feature = {"x": "image", "y": "label"}[part]
+    if split not in builder.info.splits or feature not in builder.info.features:
+        return None
+    count = builder.info.splits[split].num_examples
+    if not 1 <= count <= _MAX_IMAGES:
+        raise _Flaw(f"declares {count} images; 1 to {_MAX_IMAGES} are expected")
+    # One file after the other: the images' order, and with it their fingerprint, is always the same.
+    one_by_one = tfds.ReadConfig(interleave_cycle_length=1)
+    examples = builder.as_dataset(split=split, batch_size=1_000, read_config=one_by_one)
+    array = np.concatenate([batch[feature] for batch in tfds.as_numpy(examples)])
+    return receive(io.BytesIO(array.tobytes()), array.shape, array.dtype)
 
 
 # Keras's cache, and the download into it.

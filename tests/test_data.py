@@ -576,3 +576,91 @@ def test_all_of_fashion_mnist_is_read():
     assert dataset.train_images.shape == (60_000, 28, 28)
     assert dataset.test_images.shape == (10_000, 28, 28)
     assert np.bincount(dataset.train_labels).tolist() == [6_000] * 10
+
+
+# TensorFlow Datasets
+
+
+@pytest.fixture(scope="module")
+def prepare(tmp_path_factory):
+    """Writes a data set as TensorFlow Datasets itself does; gives the folder that they are in."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    folder = tmp_path_factory.mktemp("tensorflow_datasets")
+
+    def write(name, side, splits):
+        features = {"image": tfds.features.Image(shape=(side, side, 1))}
+        features["label"] = tfds.features.ClassLabel(num_classes=10)
+        tfds.dataset_builders.store_as_tfds_dataset(
+            name=name,
+            version="3.0.1",
+            data_dir=str(folder),
+            features=tfds.features.FeaturesDict(features),
+            split_datasets={
+                split: [
+                    (index, {"image": image[:side, :side, np.newaxis], "label": int(label)})
+                    for index, (image, label) in enumerate(zip(*arrays, strict=True))
+                ]
+                for split, arrays in splits.items()
+            },
+        )
+
+    train, test = ((ARRAYS[f"x_{split}"], ARRAYS[f"y_{split}"]) for split in ("train", "test"))
+    write("fashion_mnist", 28, {"train": train, "test": test})
+    write("my_own", 28, {"train": train})
+    write("too_small", 20, {"train": train})
+    return folder
+
+
+@pytest.fixture
+def tensorflow_datasets(prepare, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    # What $TFDS_DATA_DIR says when the library is imported.
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(prepare))
+
+
+def by_label_and_content(images, labels):
+    return sorted((int(label), image.tobytes()) for image, label in zip(images, labels, strict=True))
+
+
+def test_tensorflow_datasets_are_read(tensorflow_datasets):
+    dataset = data.load("tfds:fashion_mnist")
+    assert dataset.source == "tfds:fashion_mnist"
+    assert (dataset.train_images.shape, dataset.train_images.dtype) == ((12, 28, 28), np.uint8)
+    # In an order of its own, which it drew when it wrote them.
+    for split in ("train", "test"):
+        found = (getattr(dataset, f"{split}_{what}") for what in ("images", "labels"))
+        assert by_label_and_content(*found) == by_label_and_content(
+            ARRAYS[f"x_{split}"], ARRAYS[f"y_{split}"]
+        )
+    assert data.load("tfds:fashion_mnist").fingerprint == dataset.fingerprint
+
+
+def test_a_tensorflow_dataset_needs_no_test_images(tensorflow_datasets):
+    dataset = data.load("tfds:my_own")
+    assert len(dataset.train_images) == 12
+    assert dataset.test_images is dataset.test_labels is None
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("too_small", "holds images of the shape (20, 20, 1)"),
+        ("absent", "TensorFlow Datasets cannot load it (Dataset absent not found.)"),
+        ("fashion_mnist:9.9.9", "cannot be loaded at version 9.9.9"),
+        ("", "no name of a data set"),
+        ("huggingface:somebody/something", "no name of a data set"),
+        ("../elsewhere", "no name of a data set"),
+    ],
+)
+def test_a_tensorflow_dataset_that_cannot_be_had_is_refused(tensorflow_datasets, name, says):
+    assert says in refusal(f"tfds:{name}")
+
+
+def test_without_tensorflow_datasets_one_line_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(data, "find_spec", lambda name: None)
+    assert "pip install 'clothinggan[tfds]'" in refusal("tfds:fashion_mnist")
+
+
+def test_the_name_of_a_tensorflow_dataset_is_kept():
+    assert data.resolve("tfds:fashion_mnist") == "tfds:fashion_mnist"
