@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
+import numpy as np
 from matplotlib.figure import Figure
 
 from clothinggan import files
 from clothinggan.checkpoint import HISTORY_COLUMNS, MEASURED_COLUMNS
 from clothinggan.errors import ClothingGANError
-from clothinggan.figures import draw_grid, draw_losses, save_png
+from clothinggan.figures import draw_grid, draw_image, draw_losses, save_png
 from clothinggan.models import draw_latent_vectors, generate
 from clothinggan.signals import StoppedBySignal, StopRequests
 
@@ -79,14 +80,61 @@ class HistoryKeeper(RunCallback):
 
 
 class ImageSheets(RunCallback):
-    """With each numbered file draws 25 images, from the same latent vectors each time, and the losses."""
+    """Draws the losses after each epoch, and with each numbered file 25 images."""
 
     def on_epoch_end(self, epoch, logs=None):
-        if not self.run.is_milestone():
-            return
         record = self.run.record
-        save_png(draw_sheet(self.run), self.run.folder / f"{self.run.prefix}epoch{record.epoch}.png")
         save_png(draw_losses(record.history), self.run.folder / "losses.png")
+        if self.run.is_milestone():
+            save_png(draw_sheet(self.run), self.run.folder / f"{self.run.prefix}epoch{record.epoch}.png")
+
+
+class Previews(RunCallback):
+    """After every epoch draws the first images of the sheet, one to a file."""
+
+    def __init__(self, run: "Run"):
+        super().__init__(run)
+        self.folder = run.folder / "images"
+        files.prepare_folder(self.folder)
+
+    def on_epoch_end(self, epoch, logs=None):
+        record = self.run.record
+        for number, image in enumerate(draw_images(self.run, record.previews), start=1):
+            name = f"{self.run.prefix}epoch{record.epoch}_{number}"
+            save_png(draw_image(image, name), self.folder / f"{name}.png")
+
+
+class EventFile(RunCallback):
+    """Writes TensorBoard's events: the history's numbers and the image sheet, an epoch to a step."""
+
+    def __init__(self, run: "Run", folder: Path):
+        super().__init__(run)
+        # The extra, asked for before the run began.
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        self.event, self.summary = Event, Summary
+        self.writer = EventFileWriter(str(folder))
+        # Has TensorBoard drop what the folder tells of this epoch and later ones: of a run gone back upon.
+        self._add(run.record.epoch + 1, session_log=SessionLog(status=SessionLog.START))
+
+    def on_epoch_end(self, epoch, logs=None):
+        entry = self.run.record.history[-1]
+        sheet = io.BytesIO()
+        draw_sheet(self.run).savefig(sheet, format="png")
+        image = self.summary.Image(encoded_image_string=sheet.getvalue())
+        values = [
+            self.summary.Value(tag=name, simple_value=value)
+            for name, value in entry.items()
+            if name != "epoch"
+        ]
+        values.append(self.summary.Value(tag="sheet", image=image))
+        self._add(entry["epoch"], summary=self.summary(value=values))
+
+    def _add(self, step: int, **content: object) -> None:
+        self.writer.add_event(self.event(wall_time=time.time(), step=step, **content))
+        self.writer.flush()
 
 
 class SheetWindow(RunCallback):
@@ -196,9 +244,12 @@ def write_history_csv(history: list[dict[str, float]], path: Path) -> None:
 
 def draw_sheet(run: "Run", figure: Figure | None = None) -> Figure:
     """Draws 25 images from the same latent vectors at every epoch of a run."""
-    latent_vectors = draw_latent_vectors(SHEET_IMAGES, run.gan.latent_size, run.record.seed)
-    images = generate(run.gan.generator, latent_vectors)
-    return draw_grid(images, f"{run.prefix}, epoch {run.record.epoch}", figure)
+    return draw_grid(draw_images(run, SHEET_IMAGES), f"{run.prefix}, epoch {run.record.epoch}", figure)
+
+
+def draw_images(run: "Run", count: int) -> np.ndarray:
+    """Generates images, (count, 28, 28), from the same latent vectors at every epoch of a run."""
+    return generate(run.gan.generator, draw_latent_vectors(count, run.gan.latent_size, run.record.seed))
 
 
 def duration(seconds: float) -> str:

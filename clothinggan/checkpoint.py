@@ -33,6 +33,7 @@ PRECISIONS = ("float32", "bfloat16")
 MAX_INTEGER = 2**31 - 1  # of an epoch, a seed, a size; options keep to it too
 HISTORY_COLUMNS = ["epoch", "d_loss", "g_loss", "accuracy_real", "accuracy_fake", "seconds"]
 MEASURED_COLUMNS = ["fcd", "precision", "recall"]
+MAX_PREVIEWS = 100
 _BLOCK_SIZE = 512
 _BLOCK = re.compile(rb"ClothingGAN checkpoint, format (\d{1,9})\nSHA-256 ([0-9a-f]{64})\n")
 _GROUP = "clothinggan"
@@ -67,6 +68,7 @@ class Record:
         threads: How many threads an operation may use.
         precision: "float32" or "bfloat16": what the networks compute in.
         evaluate_every: Epochs between evaluations; None is never.
+        previews: How many single images are drawn after every epoch.
     """
 
     preset: str
@@ -88,6 +90,7 @@ class Record:
     threads: int = 0
     precision: str = "float32"
     evaluate_every: int | None = None
+    previews: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,23 @@ class Checkpoint:
             )
         if model.input_shape[1] > MAX_LATENT_SIZE:
             raise ClothingGANError(f"{self.path} takes latent vectors of {model.input_shape[1]:,} numbers")
+        return model
+
+    @cached_property
+    def discriminator(self) -> "keras.Model":
+        """The model of a file that another tool saved a discriminator in: images (n, 28, 28, 1) to (n, 1).
+
+        Raises:
+            ClothingGANError: If the model in the file is not such a discriminator, or not acceptable.
+        """
+        from clothinggan.keras_file import build_model
+
+        model = build_model(self.contents, self.path)
+        if model.input_shape[1:] != (28, 28, 1) or model.output_shape[1:] != (1,):
+            raise ClothingGANError(
+                f"{self.path} is no discriminator of 28x28x1 images: "
+                f"it maps {model.input_shape[1:]} to {model.output_shape[1:]}"
+            )
         return model
 
     @property
@@ -283,6 +303,7 @@ def _check_record(record: Record) -> None:
         and all(type(text) is str for text in texts)
         and 0 <= record.seconds_in_epoch < _MAX_NUMBER
         and record.precision in PRECISIONS
+        and _are_integers([record.previews], 0, MAX_PREVIEWS)
     )
     if not sound:
         raise ValueError

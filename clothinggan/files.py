@@ -49,8 +49,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def prepare_folder(folder: Path) -> None:
+def prepare_folder(folder: Path, option: str = "--out") -> None:
     """Makes a folder where there is none, and makes sure that files can be written to it.
+
+    Args:
+        folder: The folder.
+        option: What the user names it with, for the error message.
 
     Raises:
         ClothingGANError: If it cannot be made or written to.
@@ -62,7 +66,7 @@ def prepare_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise ClothingGANError(
-            f"cannot write to the folder {folder}: {_reason(error)}; name another with --out"
+            f"cannot write to the folder {folder}: {_reason(error)}; name another with {option}"
         ) from error
 
 
@@ -87,7 +91,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EBADF):
                 raise
-        for left_over in folder.glob(f"{_TEMPORARY}*"):
+        for left_over in [*folder.glob(f"{_TEMPORARY}*"), *folder.glob(f"images/{_TEMPORARY}*")]:
             left_over.unlink(missing_ok=True)
         yield
     finally:

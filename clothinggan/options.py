@@ -5,10 +5,11 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
-from clothinggan import __version__, output
-from clothinggan.checkpoint import MAX_INTEGER, PRECISIONS
+from clothinggan import __version__, files, output
+from clothinggan.checkpoint import MAX_INTEGER, MAX_PREVIEWS, PRECISIONS
 from clothinggan.errors import ClothingGANError, described, shown
 from clothinggan.presets import DEFAULT_PRESET, PRESETS
 
@@ -64,7 +65,8 @@ def add_data(parser: argparse.ArgumentParser, recorded: bool) -> None:
         "--data",
         metavar="SOURCE",
         help="fashion_mnist (Keras's cache, else its download), a folder with the four IDX files, "
-        f"an .npz as Keras lays it out, or sample (built in) (default: {default})",
+        "an .npz as Keras lays it out, tfds:NAME (from TensorFlow Datasets), or sample (built in) "
+        f"(default: {default})",
     )
 
 
@@ -98,6 +100,13 @@ def add_reports(parser: argparse.ArgumentParser, recorded: bool) -> None:
     parser.add_argument(
         "--keep", metavar="N", type=integer(1), help=f"how many numbered files to keep (default: {default})"
     )
+    default = "what the file records" if recorded else "the design's"
+    parser.add_argument(
+        "--previews",
+        metavar="N",
+        type=integer(0, MAX_PREVIEWS),
+        help=f"single images to draw after every epoch, in images/ (default: {default})",
+    )
     parser.add_argument(
         "--out", metavar="FOLDER", type=Path, default=Path("."), help="for everything written (default: .)"
     )
@@ -111,7 +120,25 @@ def add_reports(parser: argparse.ArgumentParser, recorded: bool) -> None:
         type=integer(1),
         help=f"epochs between evaluations: FCD, precision and recall into the history (default: {default})",
     )
+    parser.add_argument(
+        "--tensorboard", metavar="FOLDER", type=Path, help="also write TensorBoard's event files there"
+    )
     parser.add_argument("--show", action="store_true", help="also open the periodic images in a window")
+
+
+def prepare_folders(arguments: argparse.Namespace) -> None:
+    """Makes the folders that a training run writes to.
+
+    Raises:
+        ClothingGANError: If one cannot be written to, or there is no TensorBoard to write for.
+    """
+    if arguments.tensorboard and not find_spec("tensorboard"):
+        raise ClothingGANError(
+            "--tensorboard needs TensorBoard; get it with: pip install 'clothinggan[tensorboard]'"
+        )
+    files.prepare_folder(arguments.out)
+    if arguments.tensorboard:
+        files.prepare_folder(arguments.tensorboard, "--tensorboard")
 
 
 def reporting_errors(command: Callable[[], int]) -> int:

@@ -4,12 +4,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clothinggan import checkpoint, data, files, folder, options
 from clothinggan.checkpoint import Checkpoint, Record
 from clothinggan.data import Dataset
 from clothinggan.errors import ClothingGANError, shown
 from clothinggan.presets import DEFAULT_PRESET, PRESETS, Preset
+
+if TYPE_CHECKING:
+    import keras
 
 MORE_EPOCHS = 200
 
@@ -19,6 +23,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = options.Parser("resume", "Goes on with a training run exactly where it stopped.")
     parser.add_argument(
         "--weights", metavar="FILE", type=Path, help="the .h5 file (default: the furthest one in --out)"
+    )
+    parser.add_argument(
+        "--discriminator-weights",
+        metavar="FILE",
+        type=Path,
+        help="the discriminator's own .h5 file, where another tool saved the two apart",
     )
     options.add_model(parser, default=None)
     options.add_data(parser, recorded=True)
@@ -32,16 +42,20 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     until.add_argument("--more", metavar="EPOCHS", type=options.integer(1), help="train this many more")
     options.add_precision(parser, recorded=True)
     options.add_reports(parser, recorded=True)
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.discriminator_weights and not arguments.weights:
+        parser.error("--discriminator-weights goes with --weights")
+    return arguments
 
 
 def resume(arguments: argparse.Namespace) -> int:
     """Goes on as the options say; returns the exit status."""
     found = checkpoint.read(arguments.weights or _furthest(arguments.out, arguments.model))
     preset = _preset(found, arguments.model)
+    other = _discriminator_file(found, arguments.discriminator_weights)
     record, dataset = _record_and_data(found, preset, arguments)
 
-    files.prepare_folder(arguments.out)
+    options.prepare_folders(arguments)
     with files.sole_writer(arguments.out):
         if not arguments.overwrite:
             folder.require_no_later(arguments.out, preset.file_prefix, record.epoch, record.step_in_epoch)
@@ -56,14 +70,18 @@ def resume(arguments: argparse.Namespace) -> int:
         if found.record:
             gan.load_state(found.state)
             _say_what_differs(found.record, library_versions(), thread_count())
+        elif other:
+            _take_on(other, discriminator, preset)
+            print(f"{found.path} and {other.path} hold a network each: the optimisers start afresh")
         else:
             print(f"{found.path} holds a generator alone: the discriminator and the optimisers start afresh")
         stale = [
-            other.path
-            for other in folder.find_checkpoints(arguments.out, preset.file_prefix)
-            if (other.epoch, other.step_in_epoch) > (record.epoch, record.step_in_epoch)
+            later.path
+            for later in folder.find_checkpoints(arguments.out, preset.file_prefix)
+            if (later.epoch, later.step_in_epoch) > (record.epoch, record.step_in_epoch)
         ]
-        run = Run(gan, record, dataset, arguments.out, start=found.path, stale=stale)
+        start = found.path if found.record else None
+        run = Run(gan, record, dataset, arguments.out, start, stale, arguments.tensorboard)
         where = (
             f"step {record.step_in_epoch} of epoch {record.epoch + 1}"
             if record.step_in_epoch
@@ -100,6 +118,26 @@ def _preset(found: Checkpoint, model: str | None) -> Preset:
     return PRESETS[recorded]
 
 
+def _discriminator_file(found: Checkpoint, path: Path | None) -> Checkpoint | None:
+    if path is None:
+        return None
+    if found.record:
+        raise ClothingGANError(
+            f"{found.path} holds its own discriminator; leave --discriminator-weights {path} out"
+        )
+    return checkpoint.read(path)
+
+
+def _take_on(file: Checkpoint, discriminator: "keras.Model", preset: Preset) -> None:
+    from clothinggan.models import take_on_weights
+
+    if not take_on_weights(discriminator, file.discriminator):
+        raise ClothingGANError(
+            f"{file.path} holds another discriminator than {preset.name}'s; name its design with --model, "
+            "or leave --discriminator-weights out to start a discriminator afresh"
+        )
+
+
 def _record_and_data(
     found: Checkpoint, preset: Preset, arguments: argparse.Namespace
 ) -> tuple[Record, Dataset]:
@@ -128,6 +166,7 @@ def _record_and_data(
             data=source,
             fingerprint=dataset.fingerprint,
             epoch=found.epoch,
+            previews=preset.previews,
         )
     if record.batch_size > len(dataset.train_images):
         raise ClothingGANError(
@@ -139,6 +178,7 @@ def _record_and_data(
             f"{found.path} is at step {record.step_in_epoch} of an epoch that has fewer; use an earlier file"
         )
     record.precision = arguments.precision or record.precision
+    record.previews = record.previews if arguments.previews is None else arguments.previews
     record.epochs = _last_epoch(record, arguments)
     if record.epochs > checkpoint.MAX_INTEGER:
         raise ClothingGANError(f"{found.path} is at epoch {record.epoch}, from where it cannot go on so far")

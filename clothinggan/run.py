@@ -17,10 +17,12 @@ import tensorflow as tf
 from clothinggan import __version__, checkpoint, files, output
 from clothinggan.callbacks import (
     Checkpoints,
+    EventFile,
     HistoryKeeper,
     ImageSheets,
     NumberGuard,
     PlainProgress,
+    Previews,
     SheetWindow,
 )
 from clothinggan.checkpoint import Record
@@ -42,10 +44,18 @@ class Run:
         folder: Where files go.
         last_saved: The last file that the run can go on from, if there is one.
         stale: Files of another run, to be removed once this run has written its first checkpoint.
+        tensorboard: Where TensorBoard's event files go, if there are to be any.
     """
 
     def __init__(
-        self, gan: GAN, record: Record, dataset: Dataset, folder: Path, start: Path | None, stale: list[Path]
+        self,
+        gan: GAN,
+        record: Record,
+        dataset: Dataset,
+        folder: Path,
+        start: Path | None,
+        stale: list[Path],
+        tensorboard: Path | None = None,
     ):
         self.gan = gan
         self.record = record
@@ -55,6 +65,7 @@ class Run:
         self.folder = folder
         self.stale = stale
         self.last_saved = start
+        self.tensorboard = tensorboard
         self.steps_per_epoch = len(self.images) // record.batch_size
         record.versions = library_versions()
         record.threads = thread_count()
@@ -80,9 +91,14 @@ class Run:
         """A line that names the file and the command to go on with."""
         if self.last_saved is None:
             return "nothing of this run is saved yet"
-        out = "" if self.folder == Path(".") else f" --out {shlex.quote(str(self.folder))}"
+        # The folders are the user's to name: a file does not say where to write.
+        folders = {
+            "--out": self.folder if self.folder != Path(".") else None,
+            "--tensorboard": self.tensorboard,
+        }
+        named = "".join(f" {option} {shlex.quote(str(path))}" for option, path in folders.items() if path)
         weights = shlex.quote(str(self.last_saved))
-        return f"go on from {self.last_saved} with: python -m clothinggan.resume --weights {weights}{out}"
+        return f"go on from {self.last_saved} with: python -m clothinggan.resume --weights {weights}{named}"
 
     def is_to_be_evaluated(self) -> bool:
         """Whether the epoch that ends now is one whose images are measured."""
@@ -191,6 +207,10 @@ class Run:
         """
         record = self.record
         callbacks = [NumberGuard(self), HistoryKeeper(self), ImageSheets(self), *extra_callbacks]
+        if record.previews:
+            callbacks.append(Previews(self))
+        if self.tensorboard:
+            callbacks.append(EventFile(self, self.tensorboard))
         stream = batches(self.images, record.batch_size, record.seed, record.epoch, record.step_in_epoch)
         begun = record.step_in_epoch > 0
         self.gan.keeps_sums = begun

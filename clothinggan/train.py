@@ -57,8 +57,9 @@ def train(arguments: argparse.Namespace) -> int:
         fingerprint=dataset.fingerprint,
         precision=arguments.precision,
         evaluate_every=arguments.evaluate_every,
+        previews=preset.previews if arguments.previews is None else arguments.previews,
     )
-    files.prepare_folder(arguments.out)
+    options.prepare_folders(arguments)
     with files.sole_writer(arguments.out):
         if not arguments.overwrite:
             folder.require_no_later(arguments.out, preset.file_prefix, epoch=-1, step_in_epoch=0)
@@ -69,7 +70,7 @@ def train(arguments: argparse.Namespace) -> int:
 
         gan = GAN(preset, *build_networks(preset, arguments.seed), arguments.seed, arguments.precision)
         stale = [found.path for found in folder.find_checkpoints(arguments.out, preset.file_prefix)]
-        run = Run(gan, record, dataset, arguments.out, start=None, stale=stale)
+        run = Run(gan, record, dataset, arguments.out, None, stale, arguments.tensorboard)
         return run.execute(arguments.show)
 
 

@@ -36,6 +36,8 @@ def test_help_answers_without_tensorflow(name):
         (["train", "--model", "other"], "invalid choice: 'other'"),
         (["train", "--epoch", "3"], "unrecognized arguments: --epoch"),
         (["resume", "--epochs", "3", "--more", "3"], "not allowed with"),
+        (["resume", "--discriminator-weights", "x.h5"], "--discriminator-weights goes with --weights"),
+        (["train", "--previews", "-1"], "'-1' is not a whole number from 0 to 100"),
         (["display"], "--weights"),
         (["display", "--weights", "x.h5", "y.h5"], "several with --timelapse"),
         (["display", "--weights", "x.h5", "--timelapse", "x.png"], "ends in .gif"),

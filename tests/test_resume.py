@@ -196,3 +196,83 @@ def test_a_run_whose_folder_vanishes_stops_with_the_file_to_go_on_from(
     said = capsys.readouterr().err
     assert "no such file or directory" in said
     assert "python -m clothinggan.resume" in said
+
+
+# FashionGAN's two networks as Keras 2 saved them, compiled; the wrong ones differ in a slope, or in a size.
+KERAS_2_PAIR = """
+import numpy as np, tf_keras as keras
+from tf_keras import layers
+
+def discriminator(slope, filters=(32, 64, 128, 256)):
+    stack = [layers.Input((28, 28, 1))]
+    for count in filters:
+        stack += [layers.Conv2D(count, 5), layers.LeakyReLU(alpha=slope), layers.Dropout(0.4)]
+    stack += [layers.Flatten(), layers.Dropout(0.4), layers.Dense(1, activation="sigmoid")]
+    return keras.Sequential(stack)
+
+generator = keras.Sequential(
+    [layers.Dense(784, input_dim=128, activation="sigmoid"), layers.Reshape((28, 28, 1))])
+pair = discriminator(0.2)
+pair.compile(keras.optimizers.legacy.Adam(1e-5), "binary_crossentropy")
+for name, model in {
+    "latest_generator": generator, "latest_discriminator": pair,
+    "other_slope": discriminator(0.3), "other_size": discriminator(0.2, (8, 8)),
+}.items():
+    model.save(f"{name}.h5")
+np.savez("dense.npz", kernel=pair.layers[-1].kernel.numpy())
+"""
+
+
+@pytest.fixture(scope="module")
+def keras_2_pair(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pair")
+    subprocess.run([sys.executable, "-c", KERAS_2_PAIR], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def of_pair(folder, discriminator):
+    return [
+        *["--model", "fashion", "--weights", str(folder / "latest_generator.h5")],
+        *["--discriminator-weights", str(folder / f"{discriminator}.h5")],
+    ]
+
+
+def test_two_files_of_another_tool_go_on_together(keras_2_pair, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(resume, "PRESETS", small_batches())
+    data = ["--data", other_images(tmp_path / "other.npz"), "--previews", "0"]
+    assert resume.main([*of_pair(keras_2_pair, "latest_discriminator"), *data, "--more", "1"]) == 0
+    assert "hold a network each: the optimisers start afresh" in capsys.readouterr().out
+    found = checkpoint.read(tmp_path / "fashionGANepoch1.h5")
+    before = np.load(keras_2_pair / "dense.npz")["kernel"]
+    (after,) = (array for array in found.state["discriminator"] if array.shape == before.shape)
+    # Two steps of Adam at 0.00001 from where the other tool left it, not from fresh weights.
+    assert 0 < np.abs(after - before).max() < 5e-5
+    assert resume.main(["--more", "1"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("other_slope", "another discriminator than fashion's"),
+        ("other_size", "another discriminator than fashion's"),
+        ("latest_generator", "no discriminator of 28x28x1 images: it maps (128,) to (28, 28, 1)"),
+        ("absent", "no file"),
+    ],
+)
+def test_a_discriminators_file_that_does_not_fit_is_refused(
+    name, says, keras_2_pair, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(resume, "PRESETS", small_batches())
+    other = other_images(tmp_path / "other.npz")
+    assert resume.main([*of_pair(keras_2_pair, name), "--data", other, "--more", "1"]) == 1
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+    assert not list(tmp_path.glob("*.h5"))
+
+
+def test_a_checkpoint_has_its_own_discriminator(small_run, keras_2_pair, capsys):
+    files = ["--weights", str(small_run / "clothingGANepoch2.h5")]
+    files += ["--discriminator-weights", str(keras_2_pair / "latest_discriminator.h5")]
+    assert resume.main(files) == 1
+    assert "holds its own discriminator" in capsys.readouterr().err
