@@ -223,7 +223,7 @@ def _hdf5_image(generator: "keras.Model", record: Record, state: State) -> bytes
     class File(h5py.File):
         """Keras writes to an open file too, but asks it for the ending of its name."""
 
-        def __str__(self):
+        def __str__(self) -> str:
             return self.filename
 
     with File("checkpoint.h5", "w", driver="core", backing_store=False) as file:

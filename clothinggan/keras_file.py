@@ -31,6 +31,7 @@ MAX_LATENT_SIZE = 10_000
 MAX_LAYERS = 300
 MAX_NESTING = 8
 MAX_CONFIGURATION_LENGTH = 2**20
+_NARROW = 16  # A convolution with fewer filters takes as long as one with so many.
 
 _CONVOLUTION = "kernel_size strides padding dilation_rate activation use_bias"
 _POOLING = "pool_size strides padding"
@@ -221,7 +222,7 @@ class _Builder:
         outputs = math.prod(output_shape[1:])
         self.outputs += outputs
         self.products += _products(layer, shape, output_shape)
-        if outputs > MAX_LAYER_OUTPUTS or self.outputs > MAX_OUTPUTS:
+        if outputs > MAX_LAYER_OUTPUTS or max(self.outputs, _scratch(layer, shape)) > MAX_OUTPUTS:
             raise _Unfit(f"its layer '{layer.name}' gives {output_shape[1:]} numbers an image")
         if self.products > MAX_PRODUCTS:
             raise _Unfit(f"its layer '{layer.name}' takes more computing than any generator of such images")
@@ -229,25 +230,40 @@ class _Builder:
 
 
 def _products(layer: keras.Layer, shape: tuple | list[tuple], output_shape: tuple) -> int:
-    """About how many products, or numbers to compare, a layer computes for one image."""
+    """About how many products a layer computes for one image, slow ones counted as the several they cost."""
     outputs = math.prod(output_shape[1:])
     match layer:
         case layers.Conv2DTranspose():
             # Each number that goes in is spread by the kernel to each filter.
-            return math.prod(shape[1:]) * math.prod(layer.kernel_size) * layer.filters
+            return math.prod(shape[1:]) * math.prod(layer.kernel_size) * max(layer.filters, _NARROW)
         case layers.Dense():
             return outputs * shape[-1]
         case layers.DepthwiseConv2D():
-            return outputs * math.prod(layer.kernel_size)
+            return outputs * math.prod(layer.kernel_size) * _NARROW
         case layers.SeparableConv2D():
-            each = math.prod(layer.kernel_size) + layer.filters
+            each = math.prod(layer.kernel_size) * _NARROW + layer.filters
             return math.prod(output_shape[1:3]) * shape[-1] * layer.depth_multiplier * each
         case layers.Conv2D():
-            return outputs * math.prod(layer.kernel_size) * shape[-1] // layer.groups
+            filters = max(layer.filters, _NARROW * layer.groups)
+            return (
+                math.prod(output_shape[1:3])
+                * math.prod(layer.kernel_size)
+                * (shape[-1] // layer.groups)
+                * filters
+            )
         case layers.AveragePooling2D() | layers.MaxPooling2D():
-            return outputs * math.prod(layer.pool_size)
+            return outputs * math.prod(layer.pool_size) * _NARROW
+        case layers.UpSampling2D():
+            return outputs * _NARROW
         case _:
             return outputs
+
+
+def _scratch(layer: keras.Layer, shape: tuple | list[tuple]) -> int:
+    """How many numbers TensorFlow keeps for one image besides a layer's output."""
+    if isinstance(layer, layers.Conv2DTranspose):
+        return math.prod(shape[1:-1]) * math.prod(layer.kernel_size) * layer.filters
+    return 0
 
 
 def _layer_names(references: list) -> list[str]:
