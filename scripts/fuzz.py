@@ -1,0 +1,447 @@
+"""Feeds thousands of damaged files to the readers: each is read or refused with one line, and soon.
+
+    python scripts/fuzz.py --h5 10000 --data 10000 --seed 0
+
+The files begin sound and small: our own checkpoints, generators as Keras 3 and Keras 2 (tf-keras) save
+them, IDX files, plain and gzipped, and .npz files. Bytes are flipped, overwritten, moved, inserted and cut
+off; and in every third .h5 the model's configuration or the run's record is changed as the JSON text that
+it is. A part of the checkpoints keep their checksum, as damaged files do; the others get the right one for
+what they have become, as a stranger's would have.
+
+Each case goes through what the commands do: `checkpoint.read`, with its limits and its child process, then
+building the generator and drawing two images; or `data.load`. One thing differs, for speed: the child that
+parses HDF5 is forked from a process that has imported h5py already, where the command starts a new Python.
+It runs the same function under the same limits. One case in `COMMAND_EVERY` is given to the real commands,
+`display` and `resume`, as well. Anything but a result or a ClothingGANError of one printable line is a
+failure: another exception, an end of the process, or more than `MAX_SECONDS`.
+"""
+
+import argparse
+import contextlib
+import copy
+import gzip
+import io
+import json
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+# What is tried is this checkout, whichever version is installed.
+sys.path.insert(0, str(CHECKOUT))
+
+import h5py  # noqa: E402  Imported here once for all the processes that are forked to parse.
+import numpy as np  # noqa: E402
+
+from clothinggan import checkpoint, data, hdf5  # noqa: E402
+from clothinggan.checkpoint import Record  # noqa: E402
+from clothinggan.errors import ClothingGANError  # noqa: E402
+
+MAX_SECONDS = 10.0  # of processor time, which a busy machine does not stretch
+COMMAND_EVERY = 500
+_STALLED_SECONDS = 120.0
+_KERAS_2 = """
+import tf_keras as keras
+from tf_keras import layers
+model = keras.Sequential([
+    layers.Dense(7 * 7 * 2, input_dim=5), layers.LeakyReLU(alpha=0.3), layers.Reshape((7, 7, 2)),
+    layers.Conv2DTranspose(2, 4, strides=2, padding="same"), layers.BatchNormalization(),
+    layers.UpSampling2D(), layers.Conv2D(1, 3, padding="same", activation="sigmoid")])
+model.compile("adam", "mse")
+model.save("keras_2.h5")
+"""
+_EXTREMES = [0, -1, 1, 2, 2**31, 2**63, -(2**63), 10**12, 10**15, 10**30, 0.5, 1e308, True, None, [], {}]
+_EXTREMES += ["", "x", "Lambda", "os.system", "../../x", "\x1b[2J\n", "relu", "valid", [None, 5], [[]]]
+
+
+# Sound files, from which the others are made.
+
+
+def sound_h5_files(folder: Path) -> dict[str, bytes]:
+    """Small generators and a checkpoint, by name; needs TensorFlow and tf-keras."""
+    import keras
+    from keras import layers
+
+    def small() -> keras.Model:
+        return keras.Sequential(
+            [
+                keras.Input((5,)),
+                layers.Dense(49),
+                layers.Reshape((7, 7, 1)),
+                layers.Conv2DTranspose(2, 4, strides=4, padding="same"),
+                layers.BatchNormalization(),
+                layers.Conv2D(1, 3, padding="same", activation="sigmoid"),
+            ]
+        )
+
+    z = keras.Input((6,))
+    halves = [layers.Reshape((14, 14, 1))(layers.Dense(196)(z)) for _ in range(2)]
+    image = layers.UpSampling2D()(layers.Concatenate()(halves))
+    functional = keras.Model(z, layers.Conv2D(1, 3, padding="same", activation="sigmoid")(image))
+    small().save(folder / "keras_3.h5")
+    functional.save(folder / "functional.h5")
+    subprocess.run([sys.executable, "-c", _KERAS_2], cwd=folder, check=True, capture_output=True)
+    entry = dict.fromkeys(checkpoint.HISTORY_COLUMNS, 1)
+    record = Record("clothing", 0, 8, 9, 5, None, None, "sample", "f" * 64, 1, history=[entry], numbered=[1])
+    state = {"discriminator": [np.ones((3, 3), np.float32)], "loss_sums": [np.zeros(2, np.float32)]}
+    checkpoint.save(folder / "ours.h5", small(), record, state)
+    return {path.stem: path.read_bytes() for path in sorted(folder.glob("*.h5"))}
+
+
+def sound_data_files() -> list[tuple[str, bytes]]:
+    """Data files with a few images: names and contents."""
+    drawn = np.random.default_rng(0).integers(0, 256, (6, 28, 28), np.uint8)
+    blank = np.zeros((12, 28, 28), np.uint8)
+
+    def idx(images: np.ndarray) -> bytes:
+        return b"\0\0\x08\x03" + np.array(images.shape, ">u4").tobytes() + images.tobytes()
+
+    def npz(save: Callable, **arrays: np.ndarray) -> bytes:
+        file = io.BytesIO()
+        save(file, **arrays)
+        return file.getvalue()
+
+    name = data.IDX_FILES["x_train"]
+    return [
+        (name, idx(drawn)),
+        (f"{name}.gz", gzip.compress(idx(drawn), mtime=0)),
+        (f"{name}.gz", gzip.compress(idx(blank), mtime=0)),
+        ("some.npz", npz(np.savez, x_train=drawn, y_train=np.arange(6), x_test=drawn, y_test=np.arange(6))),
+        ("some.npz", npz(np.savez_compressed, x_train=drawn, y_train=np.arange(6))),
+        ("some.npz", npz(np.savez_compressed, x_train=blank)),
+    ]
+
+
+# Mutations.
+
+
+def mutate_bytes(content: bytes, chance: random.Random) -> bytes:
+    """Changes a file in one to sixteen places, the beginning and the end more often."""
+    changed = bytearray(content)
+    for _ in range(chance.choice([1, 1, 1, 2, 4, 16])):
+        size = len(changed)
+        if size < 2:
+            break
+        near_end = size - 1 - chance.randrange(min(size, 400))
+        place = chance.choice([chance.randrange(size), chance.randrange(min(size, 4000)), near_end])
+        match chance.randrange(7):
+            case 0:
+                changed[place] ^= 1 << chance.randrange(8)
+            case 1:
+                changed[place] = chance.choice([0, 255, 127, 128, chance.randrange(256)])
+            case 2:
+                del changed[place : place + chance.choice([1, 2, 8, 100, 5000])]
+            case 3:
+                changed[place:place] = chance.randbytes(chance.choice([1, 4, 64]))
+            case 4:
+                extreme = chance.choice([b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f"])
+                changed[place : place + 4] = extreme
+            case 5:
+                source = chance.randrange(size)
+                changed[place : place + 16] = changed[source : source + 16]
+            case 6:
+                number = chance.choice([2**64 - 1, chance.randrange(2**40)])
+                changed[place : place + 8] = number.to_bytes(8, "little")
+    return bytes(changed)
+
+
+def mutate_json(text: str, chance: random.Random) -> str:
+    """Replaces, removes or doubles one to three values of a JSON text."""
+    root = json.loads(text)
+    for _ in range(chance.choice([1, 1, 2, 3])):
+        places = list(_places(root))
+        if not places:
+            break
+        holder, key = chance.choice(places)
+        match chance.randrange(4):
+            case 0 | 1:
+                holder[key] = copy.deepcopy(chance.choice(_EXTREMES))
+            case 2:
+                del holder[key]
+            case 3:
+                other, other_key = chance.choice(places)
+                with contextlib.suppress(LookupError):  # It may have been removed.
+                    holder[key] = copy.deepcopy(other[other_key])
+    return json.dumps(root)
+
+
+def _places(root: object) -> Iterator[tuple[dict | list, object]]:
+    waiting = [root]
+    while waiting:
+        holder = waiting.pop()
+        keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
+        for key in keys:
+            yield holder, key
+            if isinstance(holder[key], dict | list):
+                waiting.append(holder[key])
+
+
+def mutate_h5(name: str, content: bytes, chance: random.Random) -> bytes:
+    """Makes a damaged, or a stranger's, file of a sound one."""
+    ours = name == "ours"
+    image = content[512:] if ours else content
+    as_text = chance.randrange(3) == 0
+    image = _mutate_text(image, chance, ours) if as_text else mutate_bytes(image, chance)
+    if not ours:
+        return image
+    return checkpoint._block(image) + image if chance.randrange(4) else content[:512] + image
+
+
+def _mutate_text(image: bytes, chance: random.Random, ours: bool) -> bytes:
+    file = io.BytesIO(image)
+    with h5py.File(file, "r+") as opened:
+        if ours and chance.randrange(2):
+            record = mutate_json(opened["clothinggan/record"][()].tobytes().decode(), chance)
+            del opened["clothinggan/record"]
+            opened["clothinggan/record"] = np.frombuffer(record.encode(), np.uint8)
+        else:
+            opened.attrs["model_config"] = mutate_json(opened.attrs["model_config"], chance)
+    return file.getvalue()
+
+
+# One case.
+
+
+class Failure(Exception):
+    """Says what should not have happened."""
+
+
+def try_h5(path: Path) -> str:
+    """Reads a .h5 as the commands do; returns what came of it."""
+    from clothinggan import fast
+
+    def read() -> None:
+        generator = checkpoint.read(path).generator
+        vectors = np.zeros((2, generator.input_shape[-1]), np.float32)
+        images = fast.apply(generator, vectors, training=False)
+        if tuple(images.shape) != (2, 28, 28, 1):
+            raise Failure(f"images of the shape {images.shape}")
+
+    return _outcome(read, path)
+
+
+def try_data(path: Path) -> str:
+    """Reads a data file as the commands do; returns what came of it."""
+
+    def read() -> None:
+        images = data.load(str(path if path.suffix == ".npz" else path.parent)).train_images
+        if images.shape[1:] != (28, 28) or images.dtype != np.uint8:
+            raise Failure(f"images of the shape {images.shape}")
+
+    return _outcome(read, path)
+
+
+def _outcome(read: Callable[[], None], path: Path) -> str:
+    began = time.process_time()
+    try:
+        read()
+        outcome = "read"
+    except ClothingGANError as error:
+        said = str(error)
+        if "\n" in said or str(path) not in said:
+            raise Failure(f"a message that does not name the file on one line: {said!r}") from error
+        outcome = "refused"
+        meanings = {"fails on it": "HDF5 crashed or hung", "any model file should": "too large"}
+        for ending, meaning in meanings.items():
+            if said.endswith(ending):
+                outcome = meaning
+    except Failure:
+        raise
+    except Exception as error:
+        raise Failure(f"{type(error).__name__}: {error}") from error
+    if time.process_time() - began > MAX_SECONDS:
+        raise Failure(f"{time.process_time() - began:.0f} seconds")
+    return outcome
+
+
+def try_command(path: Path, name: str, images: Path) -> str:
+    """Gives a .h5 to a command in a process of its own; returns what came of it."""
+    out = path.parent / "out"
+    options = {
+        "display": ["--no-real", "--save", str(out)],
+        "resume": ["--more", "1", "--data", str(images), "--out", str(out)],
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", f"clothinggan.{name}", "--weights", str(path), *options[name]],
+        capture_output=True,
+        text=True,
+        timeout=_STALLED_SECONDS,
+        check=False,
+        cwd=CHECKOUT,
+    )
+    complaints = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
+    if done.returncode not in (0, 1) or len(complaints) != done.returncode:
+        raise Failure(f"{name} ended with {done.returncode} and said {done.stderr!r}")
+    return f"{name}: status {done.returncode}"
+
+
+# The child that parses, forked instead of started.
+
+
+class Parsers:
+    """Stands in for `subprocess` in `clothinggan.hdf5`: forks the child from a process without TensorFlow.
+
+    Must be made before TensorFlow is imported: the child's limit on memory counts what its parent maps.
+    """
+
+    TimeoutExpired = subprocess.TimeoutExpired
+
+    def __init__(self, folder: Path):
+        self._files = [folder / name for name in ("image", "stdout", "stderr")]
+        request, self._request = os.pipe()
+        self._answer, answer = os.pipe()
+        if os.fork() == 0:
+            os.close(self._request)
+            os.environ.update(hdf5._ENVIRONMENT)
+            with open(request) as requests, open(answer, "w") as answers:
+                for _ in requests:
+                    print(self._parse(), file=answers, flush=True)
+            os._exit(0)
+        os.close(request)
+        self._answers = open(self._answer)  # noqa: SIM115
+
+    def run(self, _: list[str], input: bytes, **keywords: object) -> subprocess.CompletedProcess:
+        """Does what `subprocess.run` does where `hdf5.parse` calls it."""
+        self._files[0].write_bytes(input)
+        os.write(self._request, b"parse\n")
+        if not select.select([self._answers], [], [], keywords["timeout"])[0]:
+            raise subprocess.TimeoutExpired("parse", keywords["timeout"])
+        status = int(self._answers.readline())
+        stdout, stderr = (path.read_bytes() for path in self._files[1:])
+        return subprocess.CompletedProcess([], status, stdout, stderr)
+
+    def _parse(self) -> int:
+        child = os.fork()
+        if child:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        flags = [os.O_RDONLY, *[os.O_WRONLY | os.O_CREAT | os.O_TRUNC] * 2]
+        for number, (path, flag) in enumerate(zip(self._files, flags, strict=True)):
+            os.dup2(os.open(path, flag), number)
+        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+        status = 255
+        with contextlib.suppress(BaseException):
+            status = hdf5._child_main()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+# All cases.
+
+
+def cases(kind: str, first: int, last: int, seed: int, folder: Path) -> Iterator[str]:
+    """Tries the cases `first` to `last` - 1, which follow from the seed; yields what came of each."""
+    if kind == "data":
+        sound = sound_data_files()
+        for index in range(first, last):
+            chance = random.Random(f"{seed} {kind} {index}")
+            name, content = chance.choice(sound)
+            path = folder / name
+            path.write_bytes(mutate_bytes(content, chance))
+            yield try_data(path)
+            path.unlink()
+        return
+    hdf5.subprocess = Parsers(folder)
+    from clothinggan import options
+
+    options.import_tensorflow()
+    import keras
+
+    store = Path(tempfile.mkdtemp(dir=folder))
+    sound = sound_h5_files(store)
+    images = store / "images.npz"
+    np.savez(images, x_train=np.zeros((128, 28, 28), np.uint8))
+    for name in sound:
+        if try_h5(store / f"{name}.h5") != "read":
+            raise RuntimeError(f"{name} is refused before anything is changed in it")
+    names = ["ours", "ours", *sound]
+    for index in range(first, last):
+        chance = random.Random(f"{seed} {kind} {index}")
+        name = chance.choice(names)
+        path = folder / "case.h5"
+        path.write_bytes(mutate_h5(name, sound[name], chance))
+        yield f"{name}: {try_h5(path)}"
+        if index % COMMAND_EVERY == COMMAND_EVERY - 1:
+            yield f"command {try_command(path, chance.choice(['display', 'resume']), images)}"
+        if index % 50 == 49:
+            keras.backend.clear_session()  # Keras keeps what it has built.
+
+
+def fuzz(kind: str, count: int, seed: int, folder: Path) -> tuple[Counter, list[str]]:
+    """Tries `count` cases in a worker process, and a new one where it dies.
+
+    Returns:
+        How often each outcome came, and the failures.
+    """
+    outcomes: Counter = Counter()
+    failures: list[str] = []
+    done = 0
+    while done < count:
+        reader, writer = os.pipe()
+        worker = os.fork()
+        if worker == 0:
+            os.close(reader)
+            os._exit(_work(kind, done, count, seed, folder, writer))
+        os.close(writer)
+        with open(reader) as reports:
+            while select.select([reports], [], [], _STALLED_SECONDS)[0] and (line := reports.readline()):
+                what, _, text = line.rstrip("\n").partition(" ")
+                if what == "failed":
+                    failures.append(f"{kind} case {done}: {text}")
+                else:
+                    outcomes[text] += 1
+                done += not text.startswith("command")
+        os.kill(worker, signal.SIGKILL)
+        status = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
+        if done < count:
+            failures.append(f"{kind} case {done}: the process ended with {status}, or was killed as it hung")
+            done += 1
+    return outcomes, failures
+
+
+def _work(kind: str, first: int, last: int, seed: int, folder: Path, writer: int) -> int:
+    with open(writer, "w") as reports:
+        while first < last:
+            try:
+                for outcome in cases(kind, first, last, seed, folder):
+                    print("got", outcome, file=reports, flush=True)
+                    first += not outcome.startswith("command")
+            except Failure as failure:
+                print("failed", repr(str(failure)), file=reports, flush=True)
+                first += 1
+            except BaseException as error:
+                sys.stderr.write(f"the fuzzer itself fails: {type(error).__name__}: {error}\n")
+                return 1
+    return 0
+
+
+def main() -> int:
+    """Does what the command line says; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--h5", type=int, default=10_000, help="how many .h5 files (default: 10000)")
+    parser.add_argument("--data", type=int, default=10_000, help="how many data files (default: 10000)")
+    parser.add_argument("--seed", type=int, default=0, help="decides all of them (default: 0)")
+    arguments = parser.parse_args()
+    failed = False
+    for kind in ("data", "h5"):
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="clothinggan-fuzz-") as folder:
+            outcomes, failures = fuzz(kind, getattr(arguments, kind), arguments.seed, Path(folder))
+        print(f"{getattr(arguments, kind):,} {kind} files in {(time.monotonic() - began) / 60:.0f} minutes:")
+        for outcome, count in sorted(outcomes.items()):
+            print(f"  {count:6,} {outcome}")
+        print(f"  {len(failures):6,} failures", *failures, sep="\n    ")
+        failed = failed or bool(failures)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
