@@ -149,21 +149,16 @@ def reporting_errors(command: Callable[[], int]) -> int:
     """
     output.open_missing_streams()
     try:
-        status = command()
-        sys.stdout.flush()  # What cannot be written shows here, and not as Python ends.
-        return status
+        with output.outlived() as standard_output:
+            status = command()
+        return status or (FAILED if standard_output.lost else 0)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # Who read our output has gone; there is nobody to tell.
-        output.discard()
-        return FAILED
     except Exception as error:
         if os.environ.get("CLOTHINGGAN_DEBUG") == "1":
             raise
         with contextlib.suppress(OSError):
             print(f"clothinggan: error: {shown(described(error))}", file=sys.stderr)
-        output.discard_if_broken()
         return FAILED
 
 

@@ -23,48 +23,28 @@ def open_missing_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def discard() -> None:
-    """Lets standard output go nowhere, and what waits to be written to it: Python complains else."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-
-
-def discard_if_broken() -> None:
-    """Lets standard output go nowhere if it cannot be written to."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        discard()
-
-
-@contextlib.contextmanager
-def outlived() -> Iterator[None]:
-    """Goes on without standard output when it cannot be written to any more, and says so once.
+class Outlived:
+    """A text stream that is given up, with one line on standard error, when it cannot be written to.
 
     A log on a full disk, a closed terminal and a reader that has gone do not end what takes hours.
+
+    Attributes:
+        lost: Whether it was given up.
     """
-    original = sys.stdout
-    sys.stdout = _Outlived(original)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stdout = original
-
-
-class _Outlived:
-    """A text stream whose failures to write are survived."""
 
     def __init__(self, stream: TextIO):
+        """Stands in for a stream."""
+        self.lost = False
         self._stream = stream
 
     def write(self, text: str) -> int:
+        """Writes, or does without."""
         with self._surviving():
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
+        """Flushes, or does without."""
         with self._surviving():
             self._stream.flush()
 
@@ -76,10 +56,26 @@ class _Outlived:
         try:
             yield
         except OSError as error:
-            discard()
+            self.lost = True
+            # What waits to be written goes nowhere; else Python would complain about it at its end.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
             with contextlib.suppress(OSError):
                 print(
                     f"clothinggan: standard output cannot be written to ({described(error)}); "
                     "going on without it",
                     file=sys.stderr,
                 )
+
+
+@contextlib.contextmanager
+def outlived() -> Iterator[Outlived]:
+    """Puts an `Outlived` in the place of standard output while the block runs."""
+    original = sys.stdout
+    sys.stdout = Outlived(original)
+    try:
+        yield sys.stdout
+    finally:
+        sys.stdout.flush()
+        sys.stdout = original

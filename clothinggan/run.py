@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from clothinggan import __version__, checkpoint, files, output
+from clothinggan import __version__, checkpoint, files
 from clothinggan.callbacks import (
     Checkpoints,
     EventFile,
@@ -177,10 +177,6 @@ class Run:
         Raises:
             ClothingGANError: See `train`.
         """
-        with output.outlived():
-            return self._execute(show)
-
-    def _execute(self, show: bool) -> int:
         self._print_plan()
         try:
             self.train([SheetWindow(self)] if show else [], plain_lines=not sys.stdout.isatty())

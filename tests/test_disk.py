@@ -1,0 +1,185 @@
+"""Disks that are full, read-only or gone: what was there stays, and a line says what to go on from."""
+
+import contextlib
+import os
+import pty
+import resource
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import SMALL
+
+from clothinggan import checkpoint, resume, train
+from clothinggan.training import GAN
+
+
+@pytest.fixture
+def run_folder(small_run, tmp_path):
+    """A folder with a run of two epochs."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for path in small_run.glob("*epoch[12].*"):
+        shutil.copy(path, folder)
+    shutil.copy(small_run / "clothingGANepoch2.h5", folder / "clothingGANlatest.h5")
+    return folder
+
+
+def checkpoints(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("*.h5")}
+
+
+def go_on(folder, capsys):
+    """Resumes in the folder, which must fail; returns the line that is said."""
+    assert resume.main(["--out", str(folder)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("clothinggan: error: ")
+    assert said.count("\n") == 1
+    return said
+
+
+@contextlib.contextmanager
+def largest_file(size):
+    """Lets no file of this process grow beyond a size: a write fails half way, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    ("size", "name"),
+    [(100, "history.csv"), (2_000, "clothingGANepoch3.png"), (1_000_000, "clothingGANepoch3.h5")],
+)
+def test_a_write_that_fails_half_way_leaves_what_was_there(size, name, run_folder, capsys):
+    before = checkpoints(run_folder)
+    with largest_file(size):
+        said = go_on(run_folder, capsys)
+    assert f"cannot write {run_folder / name}: file too large; go on from {run_folder}" in said
+    assert f"--weights {run_folder}/clothingGAN" in said
+    assert checkpoints(run_folder) == before
+    assert not list(run_folder.glob(".*"))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mounts a file system in memory: gives its folder, and a function that changes an option of it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options):
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"no file system can be mounted here: {done.stderr.decode().strip()}")
+
+    mount("size=50m")
+    yield folder, lambda option: mount(f"remount,{option}")
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_disk_that_fills_up_ends_the_run_with_the_last_file(run_folder, small_disk, capsys):
+    folder, _ = small_disk
+    shutil.copytree(run_folder, folder / "run")  # Three checkpoints of 14.5 MB: there is no place for more.
+    before = checkpoints(folder / "run")
+    assert "no space left on device; go on from" in go_on(folder / "run", capsys)
+    assert checkpoints(folder / "run") == before
+
+
+def test_a_full_disk_does_not_crash_whatever_the_room_that_is_left(small_run, small_disk):
+    # Written to a full disk by the HDF5 library itself, some of these sizes end the process.
+    folder, change = small_disk
+    found = checkpoint.read(small_run / "clothingGANepoch1.h5")
+    for room in (100, 5_000, 10_000, 13_000, 14_000, 14_090):
+        change(f"size={room}k")
+        with pytest.raises(checkpoint.ClothingGANError, match="no space left on device"):
+            checkpoint.save(folder / "x.h5", found.generator, found.record, found.state)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_read_only_folder_is_refused_before_training(small_disk, capsys):
+    folder, change = small_disk
+    change("ro")
+    assert train.main([*SMALL, "--out", str(folder)]) == 1
+    assert "read-only file system; name another with --out" in capsys.readouterr().err
+
+
+def then(happens, call):
+    """A function that lets something happen before it does what `call` does."""
+
+    def replacement(*arguments, **keywords):
+        happens()
+        return call(*arguments, **keywords)
+
+    return replacement
+
+
+def test_a_folder_that_becomes_read_only_ends_the_run(run_folder, small_disk, monkeypatch, capsys):
+    folder, change = small_disk
+    shutil.move(run_folder, folder)
+    before = checkpoints(folder / "run")
+    monkeypatch.setattr(GAN, "accuracy", then(lambda: change("ro"), GAN.accuracy))
+    assert "history.csv: read-only file system; go on from" in go_on(folder / "run", capsys)
+    assert checkpoints(folder / "run") == before
+
+
+def test_a_folder_that_vanishes_before_a_save_does_not_come_back(run_folder, monkeypatch, capsys):
+    save = then(lambda: shutil.rmtree(run_folder), checkpoint.save)
+    monkeypatch.setattr(checkpoint, "save", save)
+    assert "clothingGANepoch3.h5: no such file or directory" in go_on(run_folder, capsys)
+    assert not run_folder.exists()
+
+
+def test_a_surplus_file_that_cannot_be_removed_ends_the_run_with_the_last_file(run_folder, capsys):
+    (run_folder / "clothingGANepoch2.h5").unlink()
+    (run_folder / "clothingGANepoch1.png").unlink()
+    blocked = run_folder / "clothingGANepoch3.h5"
+    blocked.mkdir()
+    (blocked / "x").touch()
+    arguments = ["--weights", str(run_folder / "clothingGANlatest.h5"), "--out", str(run_folder)]
+    assert resume.main([*arguments, "--overwrite"]) == 1
+    assert "clothingGANepoch3.h5: is a directory; go on from" in capsys.readouterr().err
+
+
+def test_training_goes_on_without_a_standard_output_that_is_full(tmp_path, monkeypatch, capsys):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert train.main([*SMALL, "--epochs", "2", "--save-every", "1"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("standard output cannot be written to (no space left on device); going on") == 1
+    assert checkpoint.read(tmp_path / "clothingGANepoch2.h5").record.epoch == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("redirection", "status"), [("> /dev/full", 1), (">&-", 0), (">&- 2>&-", 0)])
+def test_a_command_whose_output_is_lost_does_its_work(redirection, status, small_run, tmp_path):
+    weights = small_run / "clothingGANepoch1.h5"
+    command = f"{sys.executable} -m clothinggan.display --no-real --weights {weights} {redirection}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert done.stderr.count("\n") == status
+    assert len(list(tmp_path.glob("*.png"))) == 2
+
+
+@pytest.mark.slow
+def test_a_terminal_that_hangs_up_ends_a_run_once_it_is_saved(tmp_path):
+    arguments = ["--data", "sample", "--examples", "200", "--batch-size", "4"]
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "clothinggan.train", *arguments])
+    said = b""
+    while b"Epoch 2" not in said:
+        said += os.read(terminal, 10_000)
+    os.close(terminal)
+    deadline = time.monotonic() + 60
+    while (ended := os.waitpid(process, os.WNOHANG)) == (0, 0):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert os.waitstatus_to_exitcode(ended[1]) == 130
+    record = checkpoint.read(tmp_path / "clothingGANlatest.h5").record
+    assert (record.epoch, record.step_in_epoch) >= (1, 1)
