@@ -7,8 +7,11 @@ class ClothingGANError(Exception):
     """A failure that one line explains: what is wrong, with which file or option, and what to do.
 
     The commands print the message behind ``clothinggan: error:`` and end with status 1; a program that
-    imports the package can catch it.
+    imports the package can catch it. It is printable: what files say of themselves cannot drive a terminal.
     """
+
+    def __str__(self) -> str:
+        return shown(super().__str__())
 
 
 def shown(text: object) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clothinggan import checkpoint
-from clothinggan.errors import ClothingGANError, shown
+from clothinggan.errors import ClothingGANError
 
 
 @dataclass(frozen=True, order=True)
@@ -38,7 +38,7 @@ def find_checkpoints(folder: Path, prefix: str) -> list[Found]:
         try:
             record = checkpoint.read(latest).record
         except ClothingGANError as error:
-            print(f"passing over a file: {shown(error)}", file=sys.stderr)
+            print(f"passing over a file: {error}", file=sys.stderr)
         else:
             if record:
                 found.append(Found(record.epoch, record.step_in_epoch, latest))

@@ -155,7 +155,7 @@ def test_a_name_that_drives_a_terminal_is_shown_harmlessly(tmp_path, refusal):
 def test_a_generator_that_draws_no_numbers_is_refused(tmp_path, refusal):
     path = describe(tmp_path / "x.h5", DENSE, IMAGE, arrays=[np.full_like(KERNEL, 3e38)])
     said = refusal(path)
-    assert "NaN" in said or "became nan at step 1 of epoch 1; go on from" in said
+    assert "NaN" in said or "became nan at step 1 of epoch 1; nothing of this run is saved yet" in said
 
 
 def ten_terabytes(file):
@@ -228,6 +228,21 @@ def test_a_run_that_is_resumed_deletes_its_own_files(small_run, tmp_path):
         (tmp_path / name).write_bytes((small_run / name).read_bytes())
     assert resume.main(["--keep", "1", "--more", "1"]) == 0
     assert [path.name for path in tmp_path.glob("*epoch*.h5")] == ["clothingGANepoch4.h5"]
+
+
+def explode(file):
+    learning_rate = file["clothinggan/state/generator_optimizer/1"]
+    learning_rate[...] = 1e38
+
+
+def test_weights_that_explode_end_the_run_at_that_step_with_the_last_file(small_run, tmp_path, capsys):
+    # A learning rate like this one makes weights of about 1e38 in one step, and infinite ones in the next.
+    source = small_run / "clothingGANepoch2.h5"
+    path = stranger(source, tmp_path / "x.h5", explode)
+    assert resume.main(["--weights", str(path), "--out", "run"]) == 1
+    said = capsys.readouterr().err
+    assert re.search(r"became \w+.* at step [12] of epoch 3; go on from \S+x\.h5 with: python -m", said)
+    assert not list((tmp_path / "run").glob("*.h5"))
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Generators of Keras 2 and 3 open; whatever else a file asks for is refused before anything is built."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from clothinggan import checkpoint
+from clothinggan import checkpoint, display, resume
 from clothinggan.errors import ClothingGANError
 from clothinggan.models import draw_latent_vectors, generate
+from clothinggan.presets import PRESETS
 
 # Each makes `model`, a generator; run by Keras 2 (tf-keras) in a process of its own.
 KERAS_2_GENERATORS = {
@@ -72,6 +74,19 @@ def test_a_keras_2_generator_draws_what_it_drew_there(name, keras_2_files):
     generator = checkpoint.read(keras_2_files[name]).generator
     there = np.load(keras_2_files[name].with_suffix(".npz"))
     assert np.allclose(generate(generator, there["vectors"]), there["images"][..., 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", KERAS_2_GENERATORS)
+def test_a_keras_2_generator_is_displayed_and_resumed(name, keras_2_files, monkeypatch):
+    weights = ["--weights", str(keras_2_files[name])]
+    assert display.main([*weights, "--no-real"]) == 0
+    np.savez("images.npz", x_train=np.zeros((8, 28, 28), np.uint8))
+    small_batches = {"clothing": dataclasses.replace(PRESETS["clothing"], batch_size=8)}
+    monkeypatch.setattr(resume, "PRESETS", small_batches)
+    assert resume.main([*weights, "--data", "images.npz", "--more", "1", "--out", "run"]) == 0
+    before, after = (checkpoint.load_generator(p) for p in (weights[1], "run/clothingGANepoch1.h5"))
+    assert before.input_shape == after.input_shape
+    assert not np.array_equal(before.get_weights()[0], after.get_weights()[0])
 
 
 KERAS_3_GENERATORS = {
