@@ -337,42 +337,57 @@ class Parsers:
 # All cases.
 
 
-def cases(kind: str, first: int, last: int, seed: int, folder: Path) -> Iterator[str]:
-    """Tries the cases `first` to `last` - 1, which follow from the seed; yields what came of each."""
-    if kind == "data":
-        sound = sound_data_files()
-        for index in range(first, last):
-            chance = random.Random(f"{seed} {kind} {index}")
-            name, content = chance.choice(sound)
-            path = folder / name
-            path.write_bytes(mutate_bytes(content, chance))
-            yield try_data(path)
-            path.unlink()
-        return
+def try_data_cases(numbers: range, seed: int, folder: Path) -> Iterator[tuple[int, str]]:
+    """Tries the cases of these numbers; yields for each what came of it."""
+    sound = sound_data_files()
+    for number in numbers:
+        chance = random.Random(f"{seed} data {number}")
+        name, content = chance.choice(sound)
+        path = folder / name
+        path.write_bytes(mutate_bytes(content, chance))
+        yield number, _reported(try_data, path)
+        path.unlink()
+
+
+def try_h5_cases(numbers: range, seed: int, folder: Path) -> Iterator[tuple[int, str]]:
+    """Tries the cases of these numbers; yields for each what came of it, twice where a command had it too."""
     hdf5.subprocess = Parsers(folder)
     from clothinggan import options
 
     options.import_tensorflow()
     import keras
 
-    store = Path(tempfile.mkdtemp(dir=folder))
+    store = folder / "sound"
+    store.mkdir(exist_ok=True)
     sound = sound_h5_files(store)
-    images = store / "images.npz"
-    np.savez(images, x_train=np.zeros((128, 28, 28), np.uint8))
     for name in sound:
         if try_h5(store / f"{name}.h5") != "read":
             raise RuntimeError(f"{name} is refused before anything is changed in it")
+    images = store / "images.npz"
+    np.savez(images, x_train=np.zeros((128, 28, 28), np.uint8))
     names = ["ours", "ours", *sound]
-    for index in range(first, last):
-        chance = random.Random(f"{seed} {kind} {index}")
+    for number in numbers:
+        chance = random.Random(f"{seed} h5 {number}")
         name = chance.choice(names)
         path = folder / "case.h5"
         path.write_bytes(mutate_h5(name, sound[name], chance))
-        yield f"{name}: {try_h5(path)}"
-        if index % COMMAND_EVERY == COMMAND_EVERY - 1:
-            yield f"command {try_command(path, chance.choice(['display', 'resume']), images)}"
-        if index % 50 == 49:
+        yield number, _reported(try_h5, path, f"{name}: ")
+        if number % COMMAND_EVERY == COMMAND_EVERY - 1:
+            command = chance.choice(["display", "resume"])
+            yield number, _reported(lambda path, command=command: try_command(path, command, images), path)
+        if number % 50 == 49:
             keras.backend.clear_session()  # Keras keeps what it has built.
+
+
+def _reported(attempt: Callable[[Path], str], path: Path, prefix: str = "") -> str:
+    try:
+        return f"{prefix}{attempt(path)}"
+    except Failure as failure:
+        return f"{_FAILED}{prefix}{failure}"
+
+
+TRIALS = {"data": try_data_cases, "h5": try_h5_cases}
+_FAILED = "FAILED: "
 
 
 def fuzz(kind: str, count: int, seed: int, folder: Path) -> tuple[Counter, list[str]]:
@@ -383,44 +398,35 @@ def fuzz(kind: str, count: int, seed: int, folder: Path) -> tuple[Counter, list[
     """
     outcomes: Counter = Counter()
     failures: list[str] = []
-    done = 0
-    while done < count:
+    following = 0
+    while following < count:
         reader, writer = os.pipe()
         worker = os.fork()
         if worker == 0:
             os.close(reader)
-            os._exit(_work(kind, done, count, seed, folder, writer))
+            with open(writer, "w") as reports:
+                for number, outcome in TRIALS[kind](range(following, count), seed, folder):
+                    print(json.dumps([number, outcome]), file=reports, flush=True)
+            os._exit(0)
         os.close(writer)
         with open(reader) as reports:
             while select.select([reports], [], [], _STALLED_SECONDS)[0] and (line := reports.readline()):
-                what, _, text = line.rstrip("\n").partition(" ")
-                if what == "failed":
-                    failures.append(f"{kind} case {done}: {text}")
+                number, outcome = json.loads(line)
+                following = number + 1
+                if outcome.startswith(_FAILED):
+                    failures.append(f"{kind} case {number}: {outcome!r}")
+                    print(failures[-1], file=sys.stderr, flush=True)
                 else:
-                    outcomes[text] += 1
-                done += not text.startswith("command")
+                    outcomes[outcome] += 1
         os.kill(worker, signal.SIGKILL)
         status = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
-        if done < count:
-            failures.append(f"{kind} case {done}: the process ended with {status}, or was killed as it hung")
-            done += 1
+        if following < count:
+            failures.append(
+                f"{kind} case {following}: the process ended with {status}, or was killed as it hung"
+            )
+            print(failures[-1], file=sys.stderr, flush=True)
+            following += 1
     return outcomes, failures
-
-
-def _work(kind: str, first: int, last: int, seed: int, folder: Path, writer: int) -> int:
-    with open(writer, "w") as reports:
-        while first < last:
-            try:
-                for outcome in cases(kind, first, last, seed, folder):
-                    print("got", outcome, file=reports, flush=True)
-                    first += not outcome.startswith("command")
-            except Failure as failure:
-                print("failed", repr(str(failure)), file=reports, flush=True)
-                first += 1
-            except BaseException as error:
-                sys.stderr.write(f"the fuzzer itself fails: {type(error).__name__}: {error}\n")
-                return 1
-    return 0
 
 
 def main() -> int:
@@ -438,7 +444,7 @@ def main() -> int:
         print(f"{getattr(arguments, kind):,} {kind} files in {(time.monotonic() - began) / 60:.0f} minutes:")
         for outcome, count in sorted(outcomes.items()):
             print(f"  {count:6,} {outcome}")
-        print(f"  {len(failures):6,} failures", *failures, sep="\n    ")
+        print(f"  {len(failures):6,} failures", flush=True)
         failed = failed or bool(failures)
     return int(failed)
 

@@ -1,0 +1,12 @@
+"""Ten kills of the two hundred: nothing is lost."""
+
+import pytest
+from crash_test import crash_test
+
+
+@pytest.mark.slow
+def test_ten_kills_lose_nothing(tmp_path):
+    tally = crash_test(kills=10, seed=1, jobs=2, folder=tmp_path)
+    assert tally.kills == 10
+    assert tally.inside.total() >= 2
+    assert tally.files_opened >= 10
