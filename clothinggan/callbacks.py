@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
-import numpy as np
 from matplotlib.figure import Figure
 
 from clothinggan import files
 from clothinggan.checkpoint import HISTORY_COLUMNS, MEASURED_COLUMNS
 from clothinggan.errors import ClothingGANError
 from clothinggan.figures import draw_grid, draw_image, draw_losses, save_png
-from clothinggan.models import draw_latent_vectors, generate
 from clothinggan.signals import StoppedBySignal, StopRequests
 
 if TYPE_CHECKING:
@@ -55,7 +53,7 @@ class HistoryKeeper(RunCallback):
         self.run.count_step()
 
     def on_epoch_end(self, epoch, logs=None):
-        accuracy_real, accuracy_fake = self.run.gan.accuracy(self.run.images)
+        accuracy_real, accuracy_fake = self.run.gan.accuracy(self.run.images, self.run.labels)
         self.run.complete_epoch(
             {
                 "d_loss": logs["d_loss"],
@@ -68,9 +66,7 @@ class HistoryKeeper(RunCallback):
         write_history_csv(self.run.record.history, self.run.folder / "history.csv")
 
     def _measure(self) -> dict[str, float]:
-        gan, judge = self.run.gan, self.run.judge
-        vectors = draw_latent_vectors(judge.count, gan.latent_size, self.run.record.seed)
-        scores = judge.brief_scores(generate(gan.generator, vectors))
+        scores = self.run.judge.brief_scores(self.run.gan.draw(self.run.judge.count))
         print(
             f"epoch {self.run.record.epoch + 1}: FCD {scores['fcd']:.3f}, "
             f"precision {scores['precision']:.3f}, recall {scores['recall']:.3f}",
@@ -99,7 +95,7 @@ class Previews(RunCallback):
 
     def on_epoch_end(self, epoch, logs=None):
         record = self.run.record
-        for number, image in enumerate(draw_images(self.run, record.previews), start=1):
+        for number, image in enumerate(self.run.gan.draw(record.previews), start=1):
             name = f"{self.run.prefix}epoch{record.epoch}_{number}"
             save_png(draw_image(image, name), self.folder / f"{name}.png")
 
@@ -244,12 +240,7 @@ def write_history_csv(history: list[dict[str, float]], path: Path) -> None:
 
 def draw_sheet(run: "Run", figure: Figure | None = None) -> Figure:
     """Draws 25 images from the same latent vectors at every epoch of a run."""
-    return draw_grid(draw_images(run, SHEET_IMAGES), f"{run.prefix}, epoch {run.record.epoch}", figure)
-
-
-def draw_images(run: "Run", count: int) -> np.ndarray:
-    """Generates images, (count, 28, 28), from the same latent vectors at every epoch of a run."""
-    return generate(run.gan.generator, draw_latent_vectors(count, run.gan.latent_size, run.record.seed))
+    return draw_grid(run.gan.draw(SHEET_IMAGES), f"{run.prefix}, epoch {run.record.epoch}", figure)
 
 
 def duration(seconds: float) -> str:

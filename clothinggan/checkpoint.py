@@ -24,6 +24,7 @@ import numpy as np
 from clothinggan import hdf5
 from clothinggan.errors import ClothingGANError
 from clothinggan.files import replacing
+from clothinggan.presets import PRESETS, Preset
 
 if TYPE_CHECKING:
     import keras
@@ -127,6 +128,8 @@ class Checkpoint:
             )
         if model.input_shape[1] > MAX_LATENT_SIZE:
             raise ClothingGANError(f"{self.path} takes latent vectors of {model.input_shape[1]:,} numbers")
+        if self.classes and model.input_shape[1] <= len(self.classes):
+            raise ClothingGANError(f"{self.path} has no room for a class in {model.input_shape[1]} numbers")
         return model
 
     @cached_property
@@ -145,6 +148,16 @@ class Checkpoint:
                 f"it maps {model.input_shape[1:]} to {model.output_shape[1:]}"
             )
         return model
+
+    @property
+    def preset(self) -> Preset | None:
+        """The design that the file is a run of, if it is of one of those here."""
+        return PRESETS.get(self.record.preset) if self.record else None
+
+    @property
+    def classes(self) -> range | None:
+        """The classes that the generator can be asked for; None where it draws what it likes."""
+        return self.preset.classes if self.preset else None
 
     @property
     def epoch(self) -> int:

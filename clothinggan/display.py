@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 GRID_IMAGES = 25
 EXPORTED_IMAGES = 1_000
 MAX_COUNT = 1_000_000
+WALKERS = 9
+WALK_STATIONS = 10
+WALK_STEPS = 10
+WALK_SECONDS = 0.08
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -37,6 +41,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     options.add_data(parser, recorded=True)
     options.add_seed(parser)
+    parser.add_argument(
+        "--class",
+        metavar="CLASS",
+        dest="classes",
+        type=options.garment_class,
+        nargs="+",
+        help="what to draw, by name or number: sneaker, 7, 'ankle boot'; several take turns (default: all "
+        "ten; only for designs that learn with the labels, such as swift)",
+    )
     parser.add_argument(
         "--save",
         metavar="FOLDER",
@@ -62,13 +75,23 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=Path,
         help="instead of figures, an animation of the same 25 latent vectors through the files of a run",
     )
+    parser.add_argument(
+        "--walk",
+        metavar="GIF",
+        type=Path,
+        help="instead of figures, an animation of walks between latent vectors, and, for a "
+        "design that learns with the labels, between classes",
+    )
     arguments = parser.parse_args(argv)
     if len(arguments.weights) > 1 and not arguments.timelapse:
         parser.error("--weights takes one file, or several with --timelapse")
-    if arguments.timelapse and arguments.export:
-        parser.error("--timelapse and --export do not go together")
-    if arguments.timelapse and arguments.timelapse.suffix != ".gif":
-        parser.error(f"--timelapse takes a name that ends in .gif, not '{arguments.timelapse}'")
+    instead = ("export", "timelapse", "walk")
+    if len([name for name in instead if getattr(arguments, name)]) > 1:
+        parser.error("--export, --timelapse and --walk do not go together")
+    for name in ("timelapse", "walk"):
+        path = getattr(arguments, name)
+        if path and path.suffix != ".gif":
+            parser.error(f"--{name} takes a name that ends in .gif, not '{path}'")
     if arguments.count and not arguments.export:
         parser.error("--count goes with --export")
     if arguments.export and arguments.export.suffix != ".npz":
@@ -83,10 +106,12 @@ def display(arguments: argparse.Namespace) -> int:
     found = checkpoint.read(arguments.weights[0])
     if arguments.export:
         return export(found, arguments)
+    if arguments.walk:
+        return make_walk(found, arguments)
     folder = arguments.save or (None if _window_possible() else Path("."))
     if folder:
         files.prepare_folder(folder)
-    images, _ = _generate(found, GRID_IMAGES, arguments.seed)
+    images, _ = _generate(found, GRID_IMAGES, arguments)
 
     stem = found.path.stem
     gallery = Gallery(folder)
@@ -113,9 +138,13 @@ def display(arguments: argparse.Namespace) -> int:
 
 def export(found: Checkpoint, arguments: argparse.Namespace) -> int:
     """Writes generated images and their latent vectors to an .npz file; returns the exit status."""
-    images, latent_vectors = _generate(found, arguments.count or EXPORTED_IMAGES, arguments.seed)
+    images, latent_vectors = _generate(found, arguments.count or EXPORTED_IMAGES, arguments)
+    arrays = {"images": images, "latent_vectors": latent_vectors}
+    classes = _classes(found, arguments)
+    if classes:
+        arrays["classes"] = np.resize(classes, len(images))
     with files.replacing(arguments.export) as temporary:
-        np.savez_compressed(temporary, images=images, latent_vectors=latent_vectors)
+        np.savez_compressed(temporary, **arrays)
     print(f"{arguments.export}: {len(images):,} images, float32 in [0, 1], and their latent vectors")
     return 0
 
@@ -123,7 +152,7 @@ def export(found: Checkpoint, arguments: argparse.Namespace) -> int:
 def make_timelapse(arguments: argparse.Namespace) -> int:
     """Writes an animation through checkpoints, in the order of their epochs; returns the exit status."""
     found = sorted((checkpoint.read(path) for path in arguments.weights), key=lambda file: file.epoch)
-    frames = [_generate(file, GRID_IMAGES, arguments.seed)[0] for file in found]
+    frames = [_generate(file, GRID_IMAGES, arguments)[0] for file in found]
     from clothinggan.figures import save_gif, tile
 
     # The last stands longer, so that one sees where it ends.
@@ -132,11 +161,42 @@ def make_timelapse(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _generate(found: Checkpoint, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def make_walk(found: Checkpoint, arguments: argparse.Namespace) -> int:
+    """Writes an animation of several walks side by side that ends where it began; returns the exit status."""
+    classes = _classes(found, arguments)
+    options.import_tensorflow()
+    from clothinggan.figures import save_gif, tile
+    from clothinggan.models import draw_latent_vectors, generate, walk
+
+    size = found.generator.input_shape[-1]
+    # Each walker sets out from another class, and all take the classes in their order.
+    turns = np.add.outer(np.arange(WALK_STATIONS), np.arange(WALKERS)).ravel()
+    asked = np.take(classes, turns, mode="wrap") if classes else None
+    stations = draw_latent_vectors(WALK_STATIONS * WALKERS, size, arguments.seed, asked)
+    way = walk(stations.reshape(WALK_STATIONS, WALKERS, size), WALK_STEPS, len(found.classes or ()))
+    images = generate(found.generator, way.reshape(-1, size)).reshape(-1, WALKERS, 28, 28)
+    save_gif([tile(frame) for frame in images], arguments.walk, [WALK_SECONDS] * len(images))
+    print(f"{arguments.walk}: {WALKERS} walks through {WALK_STATIONS} latent vectors each")
+    return 0
+
+
+def _classes(found: Checkpoint, arguments: argparse.Namespace) -> Sequence[int] | None:
+    """The classes to draw, in turns; None for a generator that draws what it likes."""
+    if arguments.classes and not found.classes:
+        raise ClothingGANError(
+            f"{found.path} draws what it likes and cannot be asked for a class; leave --class out, "
+            "or name a file of --model swift"
+        )
+    return arguments.classes or found.classes
+
+
+def _generate(found: Checkpoint, count: int, arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    classes = _classes(found, arguments)
     options.import_tensorflow()
     from clothinggan.models import draw_latent_vectors, generate
 
-    latent_vectors = draw_latent_vectors(count, found.generator.input_shape[-1], seed)
+    size = found.generator.input_shape[-1]
+    latent_vectors = draw_latent_vectors(count, size, arguments.seed, classes)
     return generate(found.generator, latent_vectors), latent_vectors
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from clothinggan import checkpoint, data, options
 from clothinggan.checkpoint import Checkpoint
-from clothinggan.presets import PRESETS
 from clothinggan.quality import IMAGES, MIN_IMAGES, Judge, Scores
 
 EXPLANATION = """\
@@ -23,6 +22,8 @@ precision, density: how many generated images look real; a few far-out real imag
 sure: the classifier's mean certainty.
 near: median distance to the nearest training image, over that of unseen test images; far below 1 with
   many copies, images are memorised. copies: share nearer than 99 % of the test images are.
+confirmed: of the images that a class was asked of, how many the classifier takes for it; of training
+  images, how many of each class it recognises.
 D real, D fake: how often the file's own discriminator is right."""
 FIGURE_IMAGES = 100
 FIGURE_NEIGHBOURS = 5
@@ -99,29 +100,30 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def _measure(file: Checkpoint, judge: Judge, seed: int) -> Line:
     images = _generate(file, judge.count, seed, f"{file.path.name}: generating")
-    return Line(str(file.path), file.epoch, judge.scores(images), _discriminator_accuracy(file, judge))
+    classes = np.resize(file.classes, judge.count) if file.classes else None
+    scores = judge.scores(images, classes)
+    return Line(str(file.path), file.epoch, scores, _discriminator_accuracy(file, judge))
 
 
 def _generate(file: Checkpoint, count: int, seed: int, what: str) -> np.ndarray:
     from clothinggan.models import draw_latent_vectors, generate
 
-    vectors = draw_latent_vectors(count, file.generator.input_shape[-1], seed)
+    vectors = draw_latent_vectors(count, file.generator.input_shape[-1], seed, file.classes)
     images = generate(file.generator, vectors, progress=lambda done: _show_progress(what, done, count))
     # Other tools' generators may leave the range of images; so does no file of ours.
     return images.clip(0, 1)
 
 
 def _discriminator_accuracy(file: Checkpoint, judge: Judge) -> tuple[float, float] | None:
-    if not file.record or file.record.preset not in PRESETS:
+    if not file.preset or (file.classes and judge.train_labels is None):
         return None
     from clothinggan.models import build_networks
     from clothinggan.training import GAN
 
-    preset = PRESETS[file.record.preset]
-    _, discriminator = build_networks(preset, file.record.seed)
-    gan = GAN(preset, file.generator, discriminator, file.record.seed)
+    _, discriminator = build_networks(file.preset, file.record.seed)
+    gan = GAN(file.preset, file.generator, discriminator, file.record.seed)
     gan.load_state(file.state)
-    return gan.accuracy(judge.train_images)
+    return gan.accuracy(judge.train_images, judge.train_labels)
 
 
 def _as_table(lines: list[Line], references: list[Line], best: Line, count: int, source: str) -> str:
@@ -163,6 +165,14 @@ def _as_table(lines: list[Line], references: list[Line], best: Line, count: int,
         _align(rows),
         _align(shares),
     ]
+    if any(line.scores.confirmed for line in lines):
+        confirmed = [["confirmed", *shares[0][1:]]]
+        confirmed += [
+            [line.name, *("" if share is None else f"{share:.1%}" for share in line.scores.confirmed)]
+            for line in [*lines, *references]
+            if line.scores.confirmed
+        ]
+        parts.append(_align(confirmed))
     if len(lines) > 1:
         parts.append("* the best by FCD")
     if count < IMAGES:

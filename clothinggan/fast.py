@@ -62,6 +62,10 @@ def _apply_layer(
             x = tf.matmul(x, tf.cast(layer.kernel, x.dtype))
         case layers.LeakyReLU():
             return _leaky_relu(x, layer.negative_slope)
+        case layers.BatchNormalization() if training and _is_usual(layer, x):
+            return _batch_normalisation(layer, x)
+        case layers.ReLU() if (layer.max_value, layer.negative_slope, layer.threshold) == (None, 0, 0):
+            return tf.nn.relu(x)
         case layers.Reshape():
             return tf.reshape(x, (-1, *layer.target_shape))
         case layers.Flatten():
@@ -101,6 +105,25 @@ def _is_plain(layer: layers.Conv2D | layers.Conv2DTranspose) -> bool:
     else:
         usual = layer.groups == 1
     return square and usual and {*layer.dilation_rate} == {1} and layer.data_format == "channels_last"
+
+
+def _is_usual(layer: layers.BatchNormalization, x: tf.Tensor) -> bool:
+    """Whether a normalisation is of channels that come last, and learns."""
+    return x.shape.rank == 4 and layer.axis in (-1, 3) and layer.trainable and layer.center and layer.scale
+
+
+def _batch_normalisation(layer: layers.BatchNormalization, x: tf.Tensor) -> tf.Tensor:
+    """Normalises by the batch's own statistics, in one operation, and moves the layer's averages."""
+    gamma, beta = layer.gamma.value, layer.beta.value
+    nothing = tf.zeros((0,))
+    y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=gamma, offset=beta, mean=nothing, variance=nothing, epsilon=layer.epsilon
+    )
+    # It divides the sum of squares by one less than their number, Keras by their number.
+    count = tf.cast(tf.size(x) / x.shape[-1], tf.float32)
+    for average, new in ((layer.moving_mean, mean), (layer.moving_variance, variance * (count - 1) / count)):
+        average.value.assign_sub((1 - layer.momentum) * (average.value - new))
+    return y
 
 
 def _logit(probabilities: tf.Tensor) -> tf.Tensor:

@@ -276,6 +276,22 @@ def class_shares(probabilities: np.ndarray) -> np.ndarray:
     return counts / len(probabilities)
 
 
+def confirmed_shares(probabilities: np.ndarray, classes: np.ndarray) -> list[float | None]:
+    """Returns, of the images that were to be of a class, the share for which it is the most probable.
+
+    Args:
+        probabilities: Floats in [0, 1] of shape (n, classes).
+        classes: Integers of shape (n,), what each image was to be.
+
+    Returns:
+        A number in [0, 1] for each class; None for one that no image was to be of.
+    """
+    probabilities = _probabilities(probabilities)
+    confirmed = probabilities.argmax(axis=1) == classes
+    of_class = [confirmed[classes == index] for index in range(probabilities.shape[1])]
+    return [float(found.mean()) if len(found) else None for found in of_class]
+
+
 def mean_confidence(probabilities: np.ndarray) -> float:
     """Returns the mean probability of the most probable class.
 

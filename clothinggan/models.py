@@ -1,6 +1,6 @@
 """The networks: generators, discriminators, and the composite that trains one through the other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pkgutil import resolve_name
 
 import keras
@@ -10,7 +10,7 @@ from keras import layers
 
 from clothinggan import fast
 from clothinggan.errors import ClothingGANError, first_line
-from clothinggan.presets import Preset
+from clothinggan.presets import CLASSES, Preset
 
 LEAKY_RELU_SLOPE = 0.2
 
@@ -100,6 +100,44 @@ def fashion_discriminator() -> keras.Model:
     )
 
 
+def swift_generator() -> keras.Model:
+    """The generator of swift: 64 latent numbers, 10 of a class to a 28x28x1 image."""
+    return keras.Sequential(
+        [
+            keras.Input((64 + CLASSES,)),
+            layers.Dense(7 * 7 * 128, use_bias=False),
+            layers.Reshape((7, 7, 128)),
+            *_normalised_relu(),
+            layers.Conv2DTranspose(64, 4, strides=2, padding="same", use_bias=False),
+            *_normalised_relu(),
+            layers.Conv2DTranspose(1, 6, strides=2, padding="same", activation="sigmoid"),
+        ],
+        name="swift_generator",
+    )
+
+
+def swift_discriminator(filters: tuple[int, int] = (32, 64)) -> keras.Model:
+    """The discriminator of swift: an image to the probability of 'real' for each of the ten classes."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(filters[0], 4, strides=2, padding="same"),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.Dropout(0.3),
+            layers.Conv2D(filters[1], 4, strides=2, padding="same"),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.Dropout(0.3),
+            layers.Flatten(),
+            layers.Dense(CLASSES, activation="sigmoid"),
+        ],
+        name="swift_discriminator",
+    )
+
+
+def _normalised_relu() -> list[keras.Layer]:
+    return [layers.BatchNormalization(momentum=0.9), layers.ReLU()]
+
+
 def build_networks(preset: Preset, seed: int) -> tuple[keras.Model, keras.Model]:
     """Builds a preset's generator and discriminator.
 
@@ -108,8 +146,8 @@ def build_networks(preset: Preset, seed: int) -> tuple[keras.Model, keras.Model]
         seed: Decides the initial weights and every dropout layer's random stream.
 
     Returns:
-        The generator, latent vectors (n, latent_size) float32 to images (n, 28, 28, 1) in [0, 1], and
-        the discriminator, such images to probabilities (n, 1).
+        The generator, latent vectors (n, input_size) float32 to images (n, 28, 28, 1) in [0, 1], and
+        the discriminator, such images to probabilities (n, 1), or (n, CLASSES) for a conditional design.
     """
     # Seeds Keras's and NumPy's global streams, which the layers draw their own seeds from.
     keras.utils.set_random_seed(seed)
@@ -157,11 +195,17 @@ class Composite(keras.Model):
         self.computes_in = dtype
 
     def call(self, latent_vectors: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Latent vectors (n, latent_size) to the discriminator's logits (n, 1) for their images."""
-        images = fast.apply(self.generator, latent_vectors, training, self.computes_in)
-        return fast.apply(
-            self.discriminator, images, training and self.dropout, self.computes_in, logits=True
-        )
+        """Latent vectors (n, input_size) to the discriminator's logits (n, 1 or CLASSES) for their images."""
+        return self.judge(self.draw(latent_vectors, training), training)
+
+    def draw(self, latent_vectors: tf.Tensor, training: bool) -> tf.Tensor:
+        """The generator's half: latent vectors (n, input_size) to images (n, 28, 28, 1)."""
+        return fast.apply(self.generator, latent_vectors, training, self.computes_in)
+
+    def judge(self, images: tf.Tensor, training: bool) -> tf.Tensor:
+        """The frozen half: images (n, 28, 28, 1) to logits (n, 1 or CLASSES)."""
+        training = training and self.dropout
+        return fast.apply(self.discriminator, images, training, self.computes_in, logits=True)
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
@@ -169,9 +213,47 @@ class Composite(keras.Model):
         return self.generator.trainable_variables
 
 
-def draw_latent_vectors(count: int, latent_size: int, seed: int) -> np.ndarray:
-    """Standard normal latent vectors, (count, latent_size) float32; the same for the same seed."""
-    return np.random.default_rng(seed).standard_normal((count, latent_size), dtype=np.float32)
+def draw_latent_vectors(count: int, size: int, seed: int, classes: Sequence[int] | None = None) -> np.ndarray:
+    """Draws what a generator makes images of; the same for the same seed.
+
+    Args:
+        count: How many vectors.
+        size: How many numbers each has: the generator's `input_shape[-1]`.
+        seed: Decides the standard normal numbers.
+        classes: For a conditional generator, the classes that it is to draw, each from 0 to 9, repeated
+            until there are `count`: the last 10 numbers of each vector say its class.
+
+    Returns:
+        (count, size) float32.
+    """
+    vectors = np.random.default_rng(seed).standard_normal((count, size), dtype=np.float32)
+    if classes is not None:
+        vectors[:, -CLASSES:] = np.eye(CLASSES)[np.resize(classes, count)]
+    return vectors
+
+
+def walk(stations: np.ndarray, steps: int, classes: int = 0) -> np.ndarray:
+    """Goes from each latent vector to the next and from the last to the first, on a smooth way.
+
+    Between two independent standard normal vectors a and b, cos(t) a + sin(t) b is standard normal too, so
+    that every vector on the way is one that the generator has learned to draw.
+
+    Args:
+        stations: (k, ..., size) latent vectors.
+        steps: How many from one station to the next.
+        classes: How many of the last numbers say the class; they are blended, with a sum of 1.
+
+    Returns:
+        (k * steps, ..., size) float32.
+    """
+    angles = np.linspace(0, np.pi / 2, steps, endpoint=False)
+    weights = np.ones((2, steps, stations.shape[-1]))
+    weights *= np.stack([np.cos(angles), np.sin(angles)])[..., np.newaxis]
+    weights[..., weights.shape[-1] - classes :] **= 2
+    here, there = weights.reshape(2, 1, steps, *[1] * (stations.ndim - 2), -1)
+    following = np.roll(stations, -1, axis=0)
+    way = stations[:, np.newaxis] * here + following[:, np.newaxis] * there
+    return way.reshape(-1, *stations.shape[1:]).astype(np.float32)
 
 
 # A graph for each model and batch size: 'apply' in one go, its temporary arrays reused.

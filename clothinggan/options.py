@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from clothinggan import __version__, files, output
 from clothinggan.checkpoint import MAX_INTEGER, MAX_PREVIEWS, PRECISIONS
+from clothinggan.data import CLASS_NAMES
 from clothinggan.errors import ClothingGANError, described, shown
 from clothinggan.presets import DEFAULT_PRESET, PRESETS
 
@@ -48,6 +50,18 @@ def integer(minimum: int, maximum: int = MAX_INTEGER) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def garment_class(text: str) -> int:
+    """A type for options: a class of Fashion-MNIST by its number or name, or a word of the name."""
+    wanted = text.lower().replace("_", " ").strip()
+    named = {str(index): index for index in range(len(CLASS_NAMES))}
+    for index, name in enumerate(CLASS_NAMES):
+        named |= dict.fromkeys([name.lower(), *re.split("[ /]", name.lower())], index)
+    if wanted not in named:
+        names = ", ".join(CLASS_NAMES)
+        raise argparse.ArgumentTypeError(f"'{text}' is none of the classes 0 to 9: {names}")
+    return named[wanted]
 
 
 def add_model(parser: argparse.ArgumentParser, default: str | None = DEFAULT_PRESET) -> None:

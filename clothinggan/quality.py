@@ -23,7 +23,7 @@ from clothinggan.files import replacing
 IMAGES = 10_000  # what the papers compare; fewer make the Fréchet distance larger
 NEAREST_IMAGES = 2_000  # as many take a fifth of the time, and the median is as good to 2 %
 MIN_IMAGES = 10
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 
 Progress = Callable[[str, int, int], None]
 
@@ -44,6 +44,8 @@ class Scores:
         confidence: The classifier's mean certainty.
         nearness: Median distance to the nearest training image, over that of test images.
         copies: Share of images nearer to a training image than 99 % of the test images are.
+        confirmed: Of the images that were to be of each class, the share that the classifier takes for
+            it; None for a class of none, and empty where no classes were asked for.
     """
 
     fcd: float
@@ -57,6 +59,7 @@ class Scores:
     confidence: float
     nearness: float
     copies: float
+    confirmed: list[float | None]
 
 
 class Judge:
@@ -78,6 +81,7 @@ class Judge:
                 "compared with; name other data with --data"
             )
         self.train_images = dataset.train_images
+        self.train_labels = dataset.train_labels
         self.test_images = dataset.test_images[:count]
         self.progress = progress or (lambda *_: None)
         self._cache = _cache_file(dataset, self.count)
@@ -92,11 +96,12 @@ class Judge:
         """The classifier that the package ships."""
         return classifier.load()
 
-    def scores(self, images: np.ndarray) -> Scores:
+    def scores(self, images: np.ndarray, classes: np.ndarray | None = None) -> Scores:
         """Measures images in every way.
 
         Args:
             images: (n, 28, 28) float32 in [0, 1]; n should be `count`.
+            classes: (n,) integers: what each was to be, if that was asked for.
         """
         features = self._features(images)
         fidelity = self._manifold(features)
@@ -117,6 +122,7 @@ class Judge:
             confidence=metrics.mean_confidence(probabilities),
             nearness=near.ratio,
             copies=near.near_share,
+            confirmed=[] if classes is None else metrics.confirmed_shares(probabilities, classes),
         )
 
     def brief_scores(self, images: np.ndarray) -> dict[str, float]:
@@ -171,11 +177,12 @@ class Judge:
         random = np.random.default_rng(0)
         count = min(self.count, len(self.train_images))
         chosen = random.choice(len(self.train_images), count, replace=False)
+        labels = None if self.train_labels is None else self.train_labels[chosen]
         sets = {
-            "training images": self.train_images[chosen].astype(np.float32) / 255,
-            "uniform noise": random.random((self.count, 28, 28), dtype=np.float32),
+            "training images": (self.train_images[chosen].astype(np.float32) / 255, labels),
+            "uniform noise": (random.random((self.count, 28, 28), dtype=np.float32), None),
         }
-        scores = json.dumps({name: dataclasses.asdict(self.scores(images)) for name, images in sets.items()})
+        scores = json.dumps({name: dataclasses.asdict(self.scores(*drawn)) for name, drawn in sets.items()})
         _write(path, {"scores": np.array(scores)})
         return scores
 

@@ -40,6 +40,7 @@ class Run:
         gan: The networks and their optimisers.
         record: Where the run stands; kept up to date from step to step.
         images: Training images, (n, 28, 28) uint8.
+        labels: Their classes, (n,) uint8, if they are known.
         judge: Measures generated images; None where that is not asked for.
         folder: Where files go.
         last_saved: The last file that the run can go on from, if there is one.
@@ -60,6 +61,12 @@ class Run:
         self.gan = gan
         self.record = record
         self.images = dataset.train_images
+        self.labels = dataset.train_labels
+        if gan.preset.conditional and self.labels is None:
+            raise ClothingGANError(
+                f"{shown(dataset.source)} has no labels, which {gan.preset.name} learns with; "
+                "name other data with --data"
+            )
         # Made first, so that data without test images is refused before the training and not after it.
         self.judge = Judge(dataset) if record.evaluate_every else None
         self.folder = folder
@@ -124,7 +131,7 @@ class Run:
 
     def save_latest(self) -> None:
         """Writes the file to go on from."""
-        checkpoint.save(self.latest, self.gan.generator, self.record, self.gan.state())
+        checkpoint.save(self.latest, self.gan.averaged_generator, self.record, self.gan.state())
         self.last_saved = self.latest
         self._clear_stale()
 
@@ -136,7 +143,7 @@ class Run:
         record = self.record
         record.numbered = [epoch for epoch in record.numbered if epoch < record.epoch] + [record.epoch]
         path = self._numbered(record.epoch)
-        checkpoint.save(path, self.gan.generator, record, self.gan.state())
+        checkpoint.save(path, self.gan.averaged_generator, record, self.gan.state())
         self.last_saved = path
         self._written.add(record.epoch)
         files.copy(path, self.latest)
@@ -207,7 +214,8 @@ class Run:
             callbacks.append(Previews(self))
         if self.tensorboard:
             callbacks.append(EventFile(self, self.tensorboard))
-        stream = batches(self.images, record.batch_size, record.seed, record.epoch, record.step_in_epoch)
+        shown_images = (self.images, np.int32(self.labels)) if self.gan.preset.conditional else self.images
+        stream = batches(shown_images, record.batch_size, record.seed, record.epoch, record.step_in_epoch)
         begun = record.step_in_epoch > 0
         self.gan.keeps_sums = begun
         with stop_requests() as requests, self._naming_the_last_file():
@@ -226,7 +234,7 @@ class Run:
                     shuffle=False,  # The stream is shuffled.
                     verbose=0 if plain_lines else 1,
                 )
-                stream = batches(self.images, record.batch_size, record.seed, record.epoch, 0)
+                stream = batches(shown_images, record.batch_size, record.seed, record.epoch, 0)
 
     def _print_plan(self) -> None:
         record, gan = self.record, self.gan

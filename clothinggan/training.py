@@ -1,5 +1,7 @@
 """One adversarial step as a Keras model, and the stream of batches that feeds it."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -8,7 +10,7 @@ from clothinggan import fast
 from clothinggan.checkpoint import State
 from clothinggan.errors import ClothingGANError
 from clothinggan.models import Composite, draw_latent_vectors, generate
-from clothinggan.presets import Preset
+from clothinggan.presets import CLASSES, Preset
 
 # Each use of randomness within a step has a stream of its own.
 _FAKES, _GENERATOR_UPDATE, _LABEL_NOISE = range(3)
@@ -36,8 +38,8 @@ class GAN(keras.Model):
 
         Args:
             preset: The design: labels, learning rates, dropout.
-            generator: Latent vectors (n, latent_size) to images (n, 28, 28, 1) in [0, 1].
-            discriminator: Such images to probabilities (n, 1).
+            generator: Latent vectors (n, input_size) to images (n, 28, 28, 1) in [0, 1].
+            discriminator: Such images to probabilities (n, 1), or (n, CLASSES) for a conditional design.
             seed: All randomness follows from it.
             precision: "float32" or "bfloat16": what the networks compute in. Weights, optimisers and
                 losses are float32.
@@ -50,7 +52,12 @@ class GAN(keras.Model):
         self.composite = Composite(
             generator, discriminator, preset.dropout_for_generator, tf.as_dtype(precision)
         )
-        self.latent_size = generator.input_shape[-1]
+        self.input_size = generator.input_shape[-1]
+        self.latent_size = self.input_size - (CLASSES if preset.conditional else 0)
+        if self.latent_size < 1:
+            raise ClothingGANError(f"a generator of {self.input_size} numbers has no room for a class")
+        # What images are drawn with: apart from the generator that learns where the design averages.
+        self.averaged_generator = _copy(generator) if preset.averaging else generator
         self.generator_optimizer = _adam(preset.generator_learning_rate, preset, generator)
         self.discriminator_optimizer = _adam(preset.discriminator_learning_rate, preset, discriminator)
         self.d_loss = keras.metrics.Mean("d_loss")
@@ -62,35 +69,24 @@ class GAN(keras.Model):
         self.keeps_sums = False
         self._sound = tf.Variable(True, trainable=False)
 
-    def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def train_step(self, batch: tf.Tensor | tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One update of the discriminator, then one of the generator.
 
         Args:
-            images: A batch of real images, (n, 28, 28) uint8.
+            batch: Real images, (n, 28, 28) uint8; for a conditional design with their labels, (n,) int32.
 
         Returns:
             The epoch's mean losses so far.
         """
-        dtype = self.composite.computes_in
-        batch_size = tf.shape(images)[0]
-        real = tf.cast(images[..., tf.newaxis], dtype) / 255
+        images, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
+        real = tf.cast(images[..., tf.newaxis], self.composite.computes_in) / 255
 
-        fakes = fast.apply(self.generator, self._latent_vectors(batch_size, _FAKES), True, dtype)
-        variables = self.discriminator.trainable_variables
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(_values(variables))
-            both = tf.concat([real, fakes], axis=0)
-            logits = fast.apply(self.discriminator, both, True, dtype, logits=True)
-            d_loss = _binary_crossentropy(self._labels(batch_size), logits)
-        self.discriminator_optimizer.apply(tape.gradient(d_loss, _values(variables)), variables)
-
-        latent_vectors = self._latent_vectors(batch_size, _GENERATOR_UPDATE)
-        variables = self.composite.trainable_variables
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(_values(variables))
-            logits = self.composite(latent_vectors, training=True)
-            g_loss = _binary_crossentropy(tf.fill((batch_size, 1), float(self.preset.real_label)), logits)
-        self.generator_optimizer.apply(tape.gradient(g_loss, _values(variables)), variables)
+        tape, fakes = self._draw(_FAKES, tf.shape(images)[0], labels)
+        d_loss = self._train_discriminator(real, tf.stop_gradient(fakes), labels)
+        if not self.preset.shared_fakes:
+            tape, fakes = self._draw(_GENERATOR_UPDATE, tf.shape(images)[0], labels)
+        g_loss = self._train_generator(tape, fakes, labels)
+        self._average()
 
         # A sum shows whether any of its numbers is NaN or infinite.
         keepers = (self.generator, self.discriminator, self.generator_optimizer, self.discriminator_optimizer)
@@ -101,6 +97,72 @@ class GAN(keras.Model):
         self.d_loss.update_state(d_loss)
         self.g_loss.update_state(g_loss)
         return {"d_loss": self.d_loss.result(), "g_loss": self.g_loss.result()}
+
+    def _draw(
+        self, stream: int, count: tf.Tensor, labels: tf.Tensor | None
+    ) -> tuple[tf.GradientTape, tf.Tensor]:
+        """Draws fakes, of the classes that the real images have, and records how."""
+        vectors = tf.random.stateless_normal((count, self.latent_size), self._random_key(stream))
+        if self.preset.conditional:
+            vectors = tf.concat([vectors, tf.one_hot(labels, CLASSES)], axis=1)
+        tape = tf.GradientTape(watch_accessed_variables=False)
+        with tape:
+            tape.watch(_values(self.composite.trainable_variables))
+            return tape, self.composite.draw(vectors, training=True)
+
+    def _train_discriminator(self, real: tf.Tensor, fakes: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
+        """One update of the discriminator on real images and fakes together; returns its loss."""
+        count = tf.shape(real)[0]
+        variables = self.discriminator.trainable_variables
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(_values(variables))
+            both = tf.concat([real, fakes], axis=0)
+            logits = fast.apply(self.discriminator, both, True, self.composite.computes_in, logits=True)
+            loss = _binary_crossentropy(self._labels(count), self._answers(logits, labels))
+            if self.preset.conditional:
+                loss += self._class_loss(logits[:count], labels)
+        self.discriminator_optimizer.apply(tape.gradient(loss, _values(variables)), variables)
+        return loss
+
+    def _train_generator(
+        self, tape: tf.GradientTape, fakes: tf.Tensor, labels: tf.Tensor | None
+    ) -> tf.Tensor:
+        """One update of the generator through the composite, by fakes and their tape; returns its loss."""
+        variables = self.composite.trainable_variables
+        with tape:
+            logits = self.composite.judge(fakes, training=True)
+            answers = self._answers(logits, labels)
+            loss = _binary_crossentropy(tf.fill(tf.shape(answers), float(self.preset.real_label)), answers)
+            if self.preset.conditional:
+                loss += self._class_loss(logits, labels)
+        self.generator_optimizer.apply(tape.gradient(loss, _values(variables)), variables)
+        return loss
+
+    def _answers(self, logits: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
+        """The logits that count, (n, 1): of each image's class, where there is one for each class.
+
+        The images' classes are `labels`, over and over.
+        """
+        if not self.preset.conditional:
+            return logits
+        classes = tf.tile(labels, [tf.shape(logits)[0] // tf.shape(labels)[0]])
+        return tf.gather(logits, classes[:, tf.newaxis], batch_dims=1)
+
+    def _class_loss(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """How far an image's own class is from having the largest answer (Odena et al., 2017)."""
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
+        return self.preset.class_weight * tf.reduce_mean(losses)
+
+    def _average(self) -> None:
+        """Moves the averaged generator a little towards the one that learns (Yazici et al., 2019)."""
+        if not self.preset.averaging:
+            return
+        # In the first steps there is little worth keeping.
+        steps = tf.cast(self.generator_optimizer.iterations.value, tf.float32)
+        share = tf.minimum(self.preset.averaging, (1 + steps) / (10 + steps))
+        pairs = zip(self.averaged_generator.weights, self.generator.weights, strict=True)
+        for average, weight in pairs:
+            average.value.assign_sub((1 - share) * (average.value - weight.value))
 
     def reset_metrics(self) -> None:
         """Starts the epoch's sums afresh, unless the epoch had begun when it was loaded.
@@ -145,39 +207,54 @@ class GAN(keras.Model):
             for target, array in zip(targets, state.get(name, []), strict=True):
                 target.assign(array)
 
-    def accuracy(self, real: np.ndarray) -> tuple[float, float]:
+    def draw(self, count: int, classes: Sequence[int] | None = None) -> np.ndarray:
+        """Draws images, (count, 28, 28) float32 in [0, 1]; from the same latent vectors each time.
+
+        Args:
+            count: How many.
+            classes: Those to draw, as `draw_latent_vectors` takes them; a conditional design draws all by
+                default.
+        """
+        vectors = draw_latent_vectors(
+            count, self.input_size, self.seed, self.preset.classes if classes is None else classes
+        )
+        return generate(self.averaged_generator, vectors)
+
+    def accuracy(self, real: np.ndarray, labels: np.ndarray | None) -> tuple[float, float]:
         """How often the discriminator is right: dropout off, threshold 0.5.
 
         Args:
             real: Training images, (n, 28, 28) uint8. `ACCURACY_IMAGES` of them, drawn by seed, are
                 shown, or all if there are fewer, and as many generated ones.
+            labels: Their classes, (n,); only a conditional design takes them.
 
         Returns:
             The share of real images, and of generated ones, that it tells rightly; each in [0, 1].
         """
         count = min(ACCURACY_IMAGES, len(real))
         chosen = np.random.default_rng(self.seed).choice(len(real), count, replace=False)
-        fakes = generate(self.generator, draw_latent_vectors(count, self.latent_size, self.seed))
+        classes = labels[chosen] if self.preset.conditional else None
         return (
-            float(np.mean(self._takes_for_real(np.float32(real[chosen]) / 255))),
-            float(np.mean(~self._takes_for_real(fakes))),
+            float(np.mean(self._takes_for_real(np.float32(real[chosen]) / 255, classes))),
+            float(np.mean(~self._takes_for_real(self.draw(count, classes), classes))),
         )
 
-    def _takes_for_real(self, images: np.ndarray) -> np.ndarray:
-        answers = np.asarray(self.discriminator(images[..., np.newaxis], training=False))[:, 0]
+    def _takes_for_real(self, images: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
+        answers = np.asarray(self.discriminator(images[..., np.newaxis], training=False))
+        answers = answers[np.arange(len(images)), 0 if classes is None else classes]
         return (answers > 0.5) == bool(self.preset.real_label)
 
     def _state_variables(self) -> dict[str, list[keras.Variable]]:
+        averages = self.averaged_generator is not self.generator
         return {
+            # The averaged one stands at the root of the file.
+            **({"generator": self.generator.weights} if averages else {}),
             "discriminator": self.discriminator.variables,  # with its dropout layers' seed states
             "generator_seeds": _seed_states(self.generator),
             "generator_optimizer": self.generator_optimizer.variables,
             "discriminator_optimizer": self.discriminator_optimizer.variables,
             "loss_sums": self.d_loss.variables + self.g_loss.variables,
         }
-
-    def _latent_vectors(self, count: tf.Tensor, stream: int) -> tf.Tensor:
-        return tf.random.stateless_normal((count, self.latent_size), self._random_key(stream))
 
     def _labels(self, count: tf.Tensor) -> tf.Tensor:
         """The labels of `count` real images, then of as many fakes: (2 * count, 1) float32."""
@@ -194,35 +271,46 @@ class GAN(keras.Model):
 
 
 def batches(
-    images: np.ndarray, batch_size: int, seed: int, epoch: int, step_in_epoch: int
+    arrays: np.ndarray | tuple[np.ndarray, ...], batch_size: int, seed: int, epoch: int, step_in_epoch: int
 ) -> tf.data.Dataset:
     """An endless stream of batches: each epoch's images in an order that follows from (seed, epoch).
 
     Args:
-        images: Training images, (n, 28, 28) uint8.
+        arrays: Training images, (n, 28, 28) uint8; or these and their labels, (n,).
         batch_size: Images in a batch; what is left over of n is dropped in each epoch.
         seed: The run's seed.
         epoch: How many epochs to pass over.
         step_in_epoch: How many batches of the next epoch to pass over.
 
     Returns:
-        A dataset of (batch_size, 28, 28) uint8 tensors.
+        A dataset of (batch_size, 28, 28) uint8 tensors; or of these and their labels.
     """
-    held = tf.constant(images)
-    steps = len(images) // batch_size
+    held = tf.nest.map_structure(tf.constant, arrays)
+    count = len(tf.nest.flatten(arrays)[0])
+    steps = count // batch_size
 
     def order(epoch: tf.Tensor) -> tf.data.Dataset:
-        shuffled = tf.random.experimental.stateless_shuffle(tf.range(len(images)), [seed, epoch])
+        shuffled = tf.random.experimental.stateless_shuffle(tf.range(count), [seed, epoch])
         return tf.data.Dataset.from_tensor_slices(
             tf.reshape(shuffled[: steps * batch_size], (steps, batch_size))
         )
+
+    def pick(chosen: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, ...]:
+        return tf.nest.map_structure(lambda array: tf.gather(array, chosen), held)
 
     epochs = tf.data.Dataset.range(epoch, np.iinfo(np.int64).max)
     indices = epochs.flat_map(order).skip(step_in_epoch)
     options = tf.data.Options()
     # There is nothing to tune, and the tuner's thread can hold up the end of the process for a minute.
     options.autotune.enabled = False
-    return indices.map(lambda chosen: tf.gather(held, chosen)).prefetch(2).with_options(options)
+    return indices.map(pick).prefetch(2).with_options(options)
+
+
+def _copy(model: keras.Model) -> keras.Model:
+    """A model of the same layers and weights."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def _seed_states(model: keras.Model) -> list[keras.Variable]:

@@ -84,6 +84,21 @@ def test_each_presets_networks_equal_the_plain_layers(preset, index):
     assert largest_difference(quick, plain) < NETWORK_TOLERANCE
 
 
+def test_batch_statistics_normalise_and_are_remembered_as_keras_does():
+    model = keras.Sequential([keras.Input((4, 3, 2)), layers.BatchNormalization(momentum=0.9), layers.ReLU()])
+    norm = model.layers[0]
+    norm.set_weights([np.array(row, np.float32) for row in ([1, 2], [0.5, -1], [3, 4], [5, 6])])
+    before = model.get_weights()
+    inputs = 3 + 2 * tf.random.stateless_normal((5, 4, 3, 2), [1, 2])
+    plain = outputs_and_gradients(lambda x: model(x, training=True), model, inputs)
+    remembered = model.get_weights()
+    model.set_weights(before)
+    quick = outputs_and_gradients(lambda x: fast.apply(model, x, training=True), model, inputs)
+    assert largest_difference(quick, plain) < TOLERANCE
+    assert largest_difference(model.get_weights(), remembered) < TOLERANCE
+    assert largest_difference(remembered, before) > 0.01
+
+
 def test_dropout_draws_from_the_layers_own_state():
     model = keras.Sequential([keras.Input((1000,)), layers.Dropout(0.4, seed=5)])
     seed_state = model.layers[0].seed_generator.state

@@ -255,6 +255,11 @@ def test_class_shares_count_the_most_probable_class():
     np.testing.assert_array_equal(metrics.class_shares(probabilities), [0.75, 0.25, 0])
 
 
+def test_confirmed_shares_count_the_images_that_are_what_they_were_to_be():
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.4, 0.5, 0.1], [0.6, 0.3, 0.1], [1, 0, 0]])
+    assert metrics.confirmed_shares(probabilities, np.array([0, 1, 1, 0])) == [1.0, 0.5, None]
+
+
 def test_mean_confidence_is_the_mean_of_the_largest_probabilities():
     assert metrics.mean_confidence(np.array([[0.7, 0.3], [0.1, 0.9]])) == pytest.approx(0.8)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clothinggan.models import Composite, build_networks, draw_latent_vectors, generate
+from clothinggan.models import Composite, build_networks, draw_latent_vectors, generate, walk
 from clothinggan.presets import PRESETS
 
 
@@ -105,3 +105,30 @@ def test_images_are_greyscale_in_the_unit_range(clothing):
     assert images.shape == (2, 28, 28)
     assert images.dtype == np.float32
     assert 0 <= images.min() <= images.max() <= 1
+
+
+def test_a_latent_vector_says_its_class_with_its_last_numbers():
+    vectors = draw_latent_vectors(3, 74, seed=0, classes=[7, 2])
+    assert np.array_equal(vectors[:, 64:], np.eye(10)[[7, 2, 7]])
+    assert np.array_equal(vectors[:, :64], draw_latent_vectors(3, 74, seed=0)[:, :64])
+
+
+def test_a_walk_passes_by_each_station_and_stays_among_the_usual_vectors():
+    stations = draw_latent_vectors(300, 100, seed=0).reshape(3, 100, 100)
+    way = walk(stations, steps=8)
+    assert way.shape == (24, 100, 100)
+    assert np.allclose(way[::8], stations, atol=1e-6)
+    assert np.allclose(way.std(axis=(1, 2)), 1, atol=0.05)
+
+
+def test_a_walk_is_smooth_where_it_begins_again():
+    stations = draw_latent_vectors(3, 100, seed=0)
+    way = walk(stations, steps=50)
+    strides = np.linalg.norm(way - np.roll(way, 1, axis=0), axis=1)
+    assert strides.max() < 1.5 * strides.min()
+
+
+def test_on_a_walk_the_classes_are_blended():
+    way = walk(draw_latent_vectors(3, 74, seed=0, classes=[0, 1, 2]), steps=4, classes=10)
+    assert np.allclose(way[:, 64:].sum(axis=1), 1)
+    assert np.allclose(way[2, 64:], [0.5, 0.5, *[0] * 8])

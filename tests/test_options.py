@@ -39,6 +39,13 @@ def test_help_answers_without_tensorflow(name):
         (["resume", "--discriminator-weights", "x.h5"], "--discriminator-weights goes with --weights"),
         (["train", "--previews", "-1"], "'-1' is not a whole number from 0 to 100"),
         (["display"], "--weights"),
+        (
+            ["display", "--weights", "x.h5", "--class", "sock"],
+            "'sock' is none of the classes 0 to 9: T-shirt",
+        ),
+        (["display", "--weights", "x.h5", "--class", "10"], "'10' is none of the classes"),
+        (["display", "--weights", "x.h5", "--walk", "x.png"], "ends in .gif"),
+        (["display", "--weights", "x.h5", "--walk", "x.gif", "--export", "x.npz"], "do not go together"),
         (["display", "--weights", "x.h5", "y.h5"], "several with --timelapse"),
         (["display", "--weights", "x.h5", "--timelapse", "x.png"], "ends in .gif"),
         (["evaluate", "--weights", "x.h5", "--images", "9"], "from 10 to 10000"),

@@ -62,7 +62,7 @@ def test_it_goes_on_to_the_bit_in_another_process(finished, tmp_path, command):
 
 def test_plain_keras_opens_its_generator(finished):
     preset, folder = finished
-    vectors = draw_latent_vectors(2, preset.latent_size, seed=0)
+    vectors = draw_latent_vectors(2, preset.input_size, seed=0, classes=preset.classes)
     path = folder / numbered(preset, 2)
     ours = generate(checkpoint.load_generator(path), vectors)
     assert np.allclose(keras.models.load_model(path, compile=False)(vectors)[..., 0], ours, atol=1e-5)
@@ -85,7 +85,7 @@ def test_its_history_has_accuracies(finished):
 def test_the_table_and_the_networks_agree(name):
     preset = PRESETS[name]
     generator, discriminator = build_networks(preset, seed=0)
-    assert (preset.name, generator.input_shape) == (name, (None, preset.latent_size))
+    assert (preset.name, generator.input_shape) == (name, (None, preset.input_size))
     assert (generator.output_shape, discriminator.input_shape) == ((None, 28, 28, 1), (None, 28, 28, 1))
     assert discriminator.layers[-1].activation is keras.activations.sigmoid
 

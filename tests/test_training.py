@@ -2,6 +2,7 @@
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -103,6 +104,12 @@ def test_each_epoch_has_an_order_of_its_own():
     assert np.array_equal(np.sort(first, axis=0), np.sort(second, axis=0))
 
 
+def test_labels_stay_with_their_images():
+    labels = np.arange(40, dtype=np.int32)
+    for some_images, some_labels in itertools.islice(batches((IMAGES, labels), 16, 0, 0, 0), 2):
+        assert np.array_equal(some_images, IMAGES[some_labels])
+
+
 def test_a_stream_can_be_entered_anywhere():
     whole = [np.asarray(b) for b in itertools.islice(batches(IMAGES, 16, 5, 0, 0), 6)]
     entered = [np.asarray(b) for b in itertools.islice(batches(IMAGES, 16, 5, 1, 1), 3)]
@@ -114,4 +121,33 @@ def test_accuracy_counts_what_the_discriminator_tells_rightly():
     dense = gan.discriminator.layers[-1]
     dense.kernel.assign(tf.zeros_like(dense.kernel))
     dense.bias.assign([1.0])  # Takes everything for real.
-    assert gan.accuracy(IMAGES) == (1.0, 0.0)
+    assert gan.accuracy(IMAGES, None) == (1.0, 0.0)
+
+
+def test_the_accuracy_of_a_conditional_design_is_that_for_the_images_own_class():
+    gan = make_gan("swift")
+    dense = gan.discriminator.layers[-1]
+    dense.kernel.assign(tf.zeros_like(dense.kernel))
+    dense.bias.assign(np.where(np.arange(10) == 3, 1.0, -1.0))  # Takes everything for a real dress.
+    assert gan.accuracy(IMAGES, np.full(40, 3)) == (1.0, 0.0)
+    assert gan.accuracy(IMAGES, np.full(40, 7)) == (0.0, 1.0)
+
+
+def test_what_swift_draws_with_is_the_moving_average_of_its_generator():
+    gan = make_gan("swift")
+    average = [weight.numpy() for weight in gan.generator.weights]
+    for step in (1, 2, 3):
+        gan.train_step((tf.constant(IMAGES[:8]), tf.range(8)))
+        share = min(0.999, (1 + step) / (10 + step))
+        now = [weight.numpy() for weight in gan.generator.weights]
+        average = [share * a + (1 - share) * b for a, b in zip(average, now, strict=True)]
+    for expected, weight in zip(average, gan.averaged_generator.weights, strict=True):
+        assert np.allclose(expected, weight, atol=1e-6)
+    assert not equal(now, average)
+
+
+def test_a_generator_without_room_for_a_class_is_refused():
+    generator = keras.Sequential([keras.Input((10,)), keras.layers.Dense(784)])
+    _, discriminator = build_networks(PRESETS["swift"], seed=0)
+    with pytest.raises(ClothingGANError, match="no room for a class"):
+        GAN(PRESETS["swift"], generator, discriminator, seed=0)

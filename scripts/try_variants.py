@@ -1,0 +1,167 @@
+"""Trains variants of swift for equal minutes and measures each: the trials that its design came from.
+
+    python scripts/try_variants.py --minutes 2 --seeds 1
+
+Each line of the table changes one thing of the design as it is. The minutes are those of training alone, so
+that what a variant costs counts, and what it takes to start and to be measured does not.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(CHECKOUT))
+
+from clothinggan import data, options, quality  # noqa: E402
+from clothinggan.data import Dataset  # noqa: E402
+from clothinggan.presets import PRESETS  # noqa: E402
+
+options.import_tensorflow()
+
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from keras import layers  # noqa: E402
+
+from clothinggan import models  # noqa: E402
+from clothinggan.training import GAN, batches  # noqa: E402
+
+DESIGN = PRESETS["swift"]
+
+
+def generator_at_full_size() -> keras.Model:
+    """A second transposed convolution with 32 filters, then a convolution, in place of one that ends it."""
+    *first_layers, _ = models.swift_generator().layers
+    return keras.Sequential(
+        [
+            keras.Input((DESIGN.input_size,)),
+            *first_layers,
+            layers.Conv2DTranspose(32, 4, strides=2, padding="same", use_bias=False),
+            layers.BatchNormalization(momentum=0.9),
+            layers.ReLU(),
+            layers.Conv2D(1, 5, padding="same", activation="sigmoid"),
+        ]
+    )
+
+
+def generator_without_normalisation() -> keras.Model:
+    """The generator without its batch normalisations."""
+    kept = [layer for layer in models.swift_generator().layers if "normalization" not in layer.name]
+    return keras.Sequential([keras.Input((DESIGN.input_size,)), *kept])
+
+
+def generator_normalised_by_feature() -> keras.Model:
+    """Each of the 6272 numbers that the first layer gives normalised by itself, and not by channel."""
+    dense, reshape, normalisation, relu, *rest = models.swift_generator().layers
+    by_feature = layers.BatchNormalization(momentum=normalisation.momentum)
+    return keras.Sequential([keras.Input((DESIGN.input_size,)), dense, by_feature, relu, reshape, *rest])
+
+
+def discriminator_twice_as_wide() -> keras.Model:
+    """The discriminator with 64 and 128 filters."""
+    return models.swift_discriminator(filters=(64, 128))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What differs from the design: values of its row in the presets' table, or networks."""
+
+    changes: dict[str, object] = field(default_factory=dict)
+    generator: Callable[[], keras.Model] = models.swift_generator
+    discriminator: Callable[[], keras.Model] = models.swift_discriminator
+
+
+VARIANTS = {
+    "swift as it is": Variant(),
+    "no class loss": Variant({"class_weight": 0.0}),
+    "class loss of weight 0.05": Variant({"class_weight": 0.05}),
+    "class loss of weight 1": Variant({"class_weight": 1.0}),
+    "fresh fakes for the generator": Variant({"shared_fakes": False}),
+    "no averaging": Variant({"averaging": 0.0}),
+    "batch 64": Variant({"batch_size": 64}),
+    **{
+        f"learning rates {rate}": Variant(
+            {"generator_learning_rate": rate, "discriminator_learning_rate": rate}
+        )
+        for rate in (0.0002, 0.0004, 0.0016)
+    },
+    "output by a convolution at full size": Variant(generator=generator_at_full_size),
+    "first layer normalised by feature": Variant(generator=generator_normalised_by_feature),
+    "no batch normalisation": Variant(generator=generator_without_normalisation),
+    "discriminator twice as wide": Variant(discriminator=discriminator_twice_as_wide),
+}
+
+
+def trial(variant: Variant, seconds: float, seed: int, dataset: Dataset, judge: quality.Judge) -> dict:
+    """Trains a variant for so many seconds; returns what it did and how good its images are."""
+    preset = replace(DESIGN, **variant.changes)
+    keras.utils.set_random_seed(seed)
+    gan = GAN(preset, variant.generator(), variant.discriminator(), seed)
+    stream = iter(
+        batches((dataset.train_images, np.int32(dataset.train_labels)), preset.batch_size, seed, 0, 0)
+    )
+    step = tf.function(gan.train_step)
+    step(next(stream))  # Builds the graph.
+    started = time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        step(next(stream))
+    images = gan.draw(judge.count)
+    asked = np.resize(preset.classes, judge.count)
+    confirmed = judge.classifier.probabilities(images).argmax(axis=1) == asked
+    return {
+        "steps": gan.step,
+        **judge.brief_scores(images),
+        "confirmed": float(confirmed.mean()),
+        "least_confirmed": min(float(confirmed[asked == index].mean()) for index in preset.classes),
+    }
+
+
+def table(results: dict[str, list[dict]]) -> str:
+    """The results, means over the seeds, as a Markdown table."""
+    columns = ["steps", "fcd", "precision", "recall", "confirmed", "least_confirmed"]
+    lines = [
+        "| | steps | FCD | precision | recall | confirmed | the least confirmed class |",
+        "| --- |" + " ---: |" * 6,
+    ]
+    for name, trials in results.items():
+        means = {column: float(np.mean([trial[column] for trial in trials])) for column in columns}
+        lines.append(
+            f"| {name} | {means['steps']:,.0f} | {means['fcd']:.2f} | {means['precision']:.3f} | "
+            f"{means['recall']:.3f} | {means['confirmed']:.1%} | {means['least_confirmed']:.1%} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Tries what the options say; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default=data.default_source(), help="as for train")
+    parser.add_argument("--minutes", type=float, default=2, help="of training for each (default: 2)")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds for each (default: 1)")
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), metavar="NAME")
+    parser.add_argument("--json", type=Path, help="write all numbers there")
+    arguments = parser.parse_args()
+    dataset = data.load(arguments.data)
+    judge = quality.Judge(dataset)
+    results: dict[str, list[dict]] = {}
+    for name in arguments.only:
+        for seed in range(arguments.seeds):
+            found = trial(VARIANTS[name], 60 * arguments.minutes, seed, dataset, judge)
+            print(f"{name}, seed {seed}: {json.dumps(found)}", file=sys.stderr, flush=True)
+            results.setdefault(name, []).append(found)
+            if arguments.json:
+                arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+    print(table(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
