@@ -34,6 +34,17 @@ def small_run(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def small_swift(tmp_path_factory) -> str:
+    """A file of an epoch of the design that learns with the labels."""
+    from clothinggan import train
+
+    folder = tmp_path_factory.mktemp("small_swift")
+    options = ["--data", "sample", "--examples", "40", "--epochs", "1", "--out", str(folder)]
+    assert train.main(["--model", "swift", *options]) == 0
+    return str(folder / "swiftGANepoch1.h5")
+
+
 @pytest.fixture
 def command():
     """Runs a command of ours in a process of its own, as a user does."""

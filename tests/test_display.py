@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clothinggan import checkpoint, display, train
+from clothinggan import checkpoint, display
 from clothinggan.models import draw_latent_vectors, generate
 
 
@@ -66,14 +66,6 @@ def test_a_timelapse_has_a_frame_for_each_file_in_the_order_of_the_epochs(small_
         assert (animation.format, animation.n_frames, animation.info["loop"]) == ("GIF", 3, 0)
 
 
-@pytest.fixture(scope="module")
-def swift(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("swift")
-    options = ["--data", "sample", "--examples", "40", "--epochs", "1", "--out", str(folder)]
-    assert train.main(["--model", "swift", *options]) == 0
-    return str(folder / "swiftGANepoch1.h5")
-
-
 def exported(weights, *options):
     assert display.main(["--weights", weights, "--count", "13", "--export", "x.npz", *options]) == 0
     with np.load("x.npz") as arrays:
@@ -89,8 +81,8 @@ def exported(weights, *options):
     ],
     ids=["all", "by name", "several"],
 )
-def test_the_garments_asked_for_are_drawn_in_turns(asked, drawn, swift):
-    arrays = exported(swift, *asked)
+def test_the_garments_asked_for_are_drawn_in_turns(asked, drawn, small_swift):
+    arrays = exported(small_swift, *asked)
     assert arrays["classes"].tolist() == drawn
     assert np.array_equal(arrays["latent_vectors"][:, 64:], np.eye(10)[drawn])
 
@@ -101,8 +93,9 @@ def test_a_generator_that_cannot_be_asked_says_so(weights, capsys):
 
 
 @pytest.mark.parametrize("design", ["clothing", "swift"])
-def test_a_walk_is_a_loop_of_less_than_2_mb(design, weights, swift, tmp_path, capsys):
-    assert display.main(["--weights", {"clothing": weights, "swift": swift}[design], "--walk", "x.gif"]) == 0
+def test_a_walk_is_a_loop_of_less_than_2_mb(design, weights, small_swift, tmp_path, capsys):
+    file = {"clothing": weights, "swift": small_swift}[design]
+    assert display.main(["--weights", file, "--walk", "x.gif"]) == 0
     assert "9 walks" in capsys.readouterr().out
     with Image.open(tmp_path / "x.gif") as animation:
         assert (animation.n_frames, animation.info["loop"]) == (100, 0)

@@ -4,6 +4,7 @@ import csv
 import json
 
 import keras
+import numpy as np
 import pytest
 from conftest import SMALL
 
@@ -60,6 +61,24 @@ def test_the_discriminators_accuracy_is_the_one_of_the_training(weights, small_r
     assert measured["accuracy_fake"] == float(last["accuracy_fake"])
 
 
+def test_of_images_asked_for_by_class_the_confirmed_share_is_told(small_swift, weights, capsys):
+    measured = report([small_swift, weights[0]], capsys)
+    asked, unasked = (file["confirmed"] for file in measured["files"])
+    assert len(asked) == 10
+    assert all(0 <= share <= 1 for share in asked)
+    assert unasked == []
+    training, noise = (line["confirmed"] for line in measured["references"])
+    assert np.mean([share for share in training if share is not None]) > 0.1
+    assert noise == []
+
+
+def test_the_table_has_a_line_of_confirmed_shares(small_swift, capsys):
+    assert evaluate.main(["--weights", small_swift, *QUICK]) == 0
+    said = capsys.readouterr().out.splitlines()
+    lines = [line for line in said if line.startswith(("confirmed ", small_swift, "training images"))]
+    assert lines[-3].split()[:2] == ["confirmed", "T-shirt"]
+
+
 def test_a_file_without_a_discriminator_is_measured_all_the_same(tmp_path, capsys):
     layers = keras.layers
     generator = [keras.Input((3,)), layers.Dense(784, activation="tanh"), layers.Reshape((28, 28, 1))]
@@ -82,8 +101,6 @@ def test_training_measures_itself_every_so_many_epochs(tmp_path, capsys):
 
 
 def test_training_refuses_to_measure_without_test_images(tmp_path, capsys):
-    import numpy as np
-
     np.savez(tmp_path / "x.npz", x_train=np.zeros((40, 28, 28), np.uint8))
     assert train.main(["--data", "x.npz", "--batch-size", "16", "--evaluate-every", "2"]) == 1
     assert "test images" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import csv
 
+import numpy as np
 import pytest
 from conftest import SMALL
 
@@ -105,3 +106,10 @@ def test_bfloat16_trains_and_saves_float32(tmp_path):
     assert {array.dtype.name for name, array in saved.contents.arrays.items() if "weights" in name} == {
         "float32"
     }
+
+
+def test_a_design_that_learns_with_the_labels_refuses_images_without(tmp_path, capsys):
+    np.savez(tmp_path / "x.npz", x_train=np.zeros((40, 28, 28), np.uint8))
+    assert train.main(["--model", "swift", "--data", "x.npz"]) == 1
+    assert "has no labels, which swift learns with" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]

@@ -1,0 +1,94 @@
+"""Draws what designs have learned after the same minutes of training, side by side.
+
+    python scripts/pictures_by_minute.py --data fashion_mnist --minutes 1 5 20 60
+
+Each design trains by `train` and `resume` alone, in runs/minutes/. A run is stopped (SIGTERM) at each of the
+minutes, its latest file is drawn and measured, and `resume` goes on. The seconds are those that the run
+counts itself: from the first step, with its reports. Run it again after a cut-off: it goes on.
+"""
+
+import argparse
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(CHECKOUT))
+
+from matplotlib.figure import Figure  # noqa: E402
+
+from clothinggan import checkpoint, data, options, quality  # noqa: E402
+from clothinggan.checkpoint import Checkpoint  # noqa: E402
+from clothinggan.figures import save_png, tile  # noqa: E402
+from clothinggan.presets import PRESETS, Preset  # noqa: E402
+
+PICTURE = CHECKOUT / "weights" / "minutes.png"
+IMAGES = 25
+
+
+def train_until(preset: Preset, source: str, folder: Path, seconds: float) -> Checkpoint:
+    """Trains a design for so many seconds in all; returns the file that the run is stopped at."""
+    latest = folder / checkpoint.file_name(preset.file_prefix, None)
+    trained = trained_seconds(checkpoint.read(latest)) if latest.exists() else 0.0
+    # A run stops at the end of a step, which may be a moment early.
+    if trained < seconds - 1:
+        command = "resume" if latest.exists() else "train"
+        arguments = ["--model", preset.name, "--data", source, "--epochs", "10000", "--out", str(folder)]
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"clothinggan.{command}", *arguments], stdout=subprocess.PIPE, text=True
+        )
+        for line in process.stdout:
+            print(line, end="")
+            if line.startswith("training:"):
+                break
+        time.sleep(seconds - trained)
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+        if process.returncode != options.INTERRUPTED:
+            raise SystemExit(f"training ended with status {process.returncode}")
+    return checkpoint.read(latest)
+
+
+def trained_seconds(file: Checkpoint) -> float:
+    """How long a run has trained."""
+    return sum(entry["seconds"] for entry in file.record.history) + file.record.seconds_in_epoch
+
+
+def main() -> int:
+    """Trains, measures and draws; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default=data.default_source(), help="as for train")
+    parser.add_argument("--minutes", type=float, nargs="+", default=[1, 5, 20, 60])
+    parser.add_argument("--models", choices=list(PRESETS), nargs="+", default=["swift", "clothing"])
+    parser.add_argument("--runs", type=Path, default=Path("runs/minutes"), help="where the runs' files are")
+    arguments = parser.parse_args()
+    judge = quality.Judge(data.load(arguments.data))
+    columns, rows = len(arguments.minutes), len(arguments.models)
+    figure = Figure(figsize=(3 * columns, 3.3 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for model, row in zip(arguments.models, grid, strict=True):
+        for minutes, axes in zip(sorted(arguments.minutes), row, strict=True):
+            folder = arguments.runs / model
+            file = train_until(PRESETS[model], arguments.data, folder, 60 * minutes)
+            options.import_tensorflow()
+            from clothinggan.models import draw_latent_vectors, generate
+
+            vectors = draw_latent_vectors(judge.count, file.generator.input_shape[-1], 0, file.classes)
+            images = generate(file.generator, vectors)
+            fcd = judge.brief_scores(images)["fcd"]
+            said = f"{model}, {trained_seconds(file) / 60:.1f} minutes: FCD {fcd:.2f}"
+            print(f"{said}, step {file.record.step}", flush=True)
+            axes.imshow(tile(images[:IMAGES]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axes.set_axis_off()
+            axes.set_title(said, fontsize=10)
+    save_png(figure, PICTURE)
+    print(PICTURE)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
