@@ -1,7 +1,7 @@
 """ClothingGAN: trains small GANs on Fashion-MNIST, goes on where it stopped, shows what they draw.
 
 >>> import clothinggan
->>> generator = clothinggan.load_generator("weights/clothingGANepoch200.h5")
+>>> generator = clothinggan.load_generator("clothingGANlatest.h5")
 >>> latent_vectors = clothinggan.draw_latent_vectors(count=25, latent_size=100, seed=0)
 >>> images = clothinggan.generate(generator, latent_vectors)  # (25, 28, 28) float32 in [0, 1]
 """
