@@ -9,6 +9,12 @@ import pytest
 
 from clothinggan import options
 
+# Of tests run side by side each has a core: threads of two that share all cores mostly wait for each other.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if WORKER and hasattr(os, "sched_setaffinity"):
+    CORES = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {CORES[int(WORKER.removeprefix("gw")) % len(CORES)]})
+
 options.import_tensorflow()
 
 SMALL = ["--data", "sample", "--examples", "40", "--batch-size", "16"]  # 2 steps an epoch, 8 images left over
