@@ -24,7 +24,7 @@ from clothinggan.checkpoint import Checkpoint  # noqa: E402
 from clothinggan.figures import save_png, tile  # noqa: E402
 from clothinggan.presets import PRESETS, Preset  # noqa: E402
 
-PICTURE = CHECKOUT / "weights" / "minutes.png"
+PICTURE = CHECKOUT / "weights" / "pictures" / "minutes.png"
 IMAGES = 25
 
 
@@ -85,6 +85,7 @@ def main() -> int:
             axes.imshow(tile(images[:IMAGES]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axes.set_axis_off()
             axes.set_title(said, fontsize=10)
+    PICTURE.parent.mkdir(exist_ok=True)
     save_png(figure, PICTURE)
     print(PICTURE)
     return 0
