@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 import stat
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -158,6 +159,33 @@ class Checkpoint:
     def classes(self) -> range | None:
         """The classes that the generator can be asked for; None where it draws what it likes."""
         return self.preset.classes if self.preset else None
+
+    def draw(
+        self,
+        count: int,
+        seed: int,
+        classes: Sequence[int] | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draws images with the generator.
+
+        Args:
+            count: How many.
+            seed: Decides the latent vectors.
+            classes: Those to draw, in turns; a generator that can be asked for a class draws all by default.
+            progress: Called with the number of images done, now and then.
+
+        Returns:
+            The images, (count, 28, 28) float32 in [0, 1], and their latent vectors, (count, k) float32.
+
+        Raises:
+            ClothingGANError: See `generator`, and `clothinggan.models.generate`.
+        """
+        from clothinggan.models import draw_latent_vectors, generate
+
+        size = self.generator.input_shape[-1]
+        vectors = draw_latent_vectors(count, size, seed, self.classes if classes is None else classes)
+        return generate(self.generator, vectors, progress=progress), vectors
 
     @property
     def epoch(self) -> int:

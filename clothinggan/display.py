@@ -111,7 +111,7 @@ def display(arguments: argparse.Namespace) -> int:
     folder = arguments.save or (None if _window_possible() else Path("."))
     if folder:
         files.prepare_folder(folder)
-    images, _ = _generate(found, GRID_IMAGES, arguments)
+    images, _ = _draw(found, GRID_IMAGES, arguments.seed, _classes(found, arguments))
 
     stem = found.path.stem
     gallery = Gallery(folder)
@@ -138,9 +138,9 @@ def display(arguments: argparse.Namespace) -> int:
 
 def export(found: Checkpoint, arguments: argparse.Namespace) -> int:
     """Writes generated images and their latent vectors to an .npz file; returns the exit status."""
-    images, latent_vectors = _generate(found, arguments.count or EXPORTED_IMAGES, arguments)
-    arrays = {"images": images, "latent_vectors": latent_vectors}
     classes = _classes(found, arguments)
+    images, latent_vectors = _draw(found, arguments.count or EXPORTED_IMAGES, arguments.seed, classes)
+    arrays = {"images": images, "latent_vectors": latent_vectors}
     if classes:
         arrays["classes"] = np.resize(classes, len(images))
     with files.replacing(arguments.export) as temporary:
@@ -152,7 +152,7 @@ def export(found: Checkpoint, arguments: argparse.Namespace) -> int:
 def make_timelapse(arguments: argparse.Namespace) -> int:
     """Writes an animation through checkpoints, in the order of their epochs; returns the exit status."""
     found = sorted((checkpoint.read(path) for path in arguments.weights), key=lambda file: file.epoch)
-    frames = [_generate(file, GRID_IMAGES, arguments)[0] for file in found]
+    frames = [_draw(file, GRID_IMAGES, arguments.seed, _classes(file, arguments))[0] for file in found]
     from clothinggan.figures import save_gif, tile
 
     # The last stands longer, so that one sees where it ends.
@@ -190,14 +190,11 @@ def _classes(found: Checkpoint, arguments: argparse.Namespace) -> Sequence[int] 
     return arguments.classes or found.classes
 
 
-def _generate(found: Checkpoint, count: int, arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
-    classes = _classes(found, arguments)
+def _draw(
+    found: Checkpoint, count: int, seed: int, classes: Sequence[int] | None
+) -> tuple[np.ndarray, np.ndarray]:
     options.import_tensorflow()
-    from clothinggan.models import draw_latent_vectors, generate
-
-    size = found.generator.input_shape[-1]
-    latent_vectors = draw_latent_vectors(count, size, arguments.seed, classes)
-    return generate(found.generator, latent_vectors), latent_vectors
+    return found.draw(count, seed, classes)
 
 
 class Gallery:

@@ -106,10 +106,7 @@ def _measure(file: Checkpoint, judge: Judge, seed: int) -> Line:
 
 
 def _generate(file: Checkpoint, count: int, seed: int, what: str) -> np.ndarray:
-    from clothinggan.models import draw_latent_vectors, generate
-
-    vectors = draw_latent_vectors(count, file.generator.input_shape[-1], seed, file.classes)
-    images = generate(file.generator, vectors, progress=lambda done: _show_progress(what, done, count))
+    images, _ = file.draw(count, seed, progress=lambda done: _show_progress(what, done, count))
     # Other tools' generators may leave the range of images; so does no file of ours.
     return images.clip(0, 1)
 

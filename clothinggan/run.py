@@ -214,8 +214,8 @@ class Run:
             callbacks.append(Previews(self))
         if self.tensorboard:
             callbacks.append(EventFile(self, self.tensorboard))
-        shown_images = (self.images, np.int32(self.labels)) if self.gan.preset.conditional else self.images
-        stream = batches(shown_images, record.batch_size, record.seed, record.epoch, record.step_in_epoch)
+        arrays = (self.images, np.int32(self.labels)) if self.gan.preset.conditional else self.images
+        stream = batches(arrays, record.batch_size, record.seed, record.epoch, record.step_in_epoch)
         begun = record.step_in_epoch > 0
         self.gan.keeps_sums = begun
         with stop_requests() as requests, self._naming_the_last_file():
@@ -234,7 +234,7 @@ class Run:
                     shuffle=False,  # The stream is shuffled.
                     verbose=0 if plain_lines else 1,
                 )
-                stream = batches(shown_images, record.batch_size, record.seed, record.epoch, 0)
+                stream = batches(arrays, record.batch_size, record.seed, record.epoch, 0)
 
     def _print_plan(self) -> None:
         record, gan = self.record, self.gan

@@ -3,15 +3,15 @@
     python scripts/pictures_by_minute.py --data fashion_mnist --minutes 1 5 20 60
 
 Each design trains by `train` and `resume` alone, in runs/minutes/. A run is stopped (SIGTERM) at each of the
-minutes, its latest file is drawn and measured, and `resume` goes on. The seconds are those that the run
-counts itself: from the first step, with its reports. Run it again after a cut-off: it goes on.
+minutes, its latest file is set aside, drawn and measured, and `resume` goes on. The seconds are those that
+the run counts itself: from the first step, with its reports. Run it again after a cut-off: it goes on.
 """
 
 import argparse
+import contextlib
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -19,7 +19,7 @@ sys.path.insert(0, str(CHECKOUT))
 
 from matplotlib.figure import Figure  # noqa: E402
 
-from clothinggan import checkpoint, data, options, quality  # noqa: E402
+from clothinggan import checkpoint, data, files, options, quality  # noqa: E402
 from clothinggan.checkpoint import Checkpoint  # noqa: E402
 from clothinggan.figures import save_png, tile  # noqa: E402
 from clothinggan.presets import PRESETS, Preset  # noqa: E402
@@ -28,8 +28,12 @@ PICTURE = CHECKOUT / "weights" / "pictures" / "minutes.png"
 IMAGES = 25
 
 
-def train_until(preset: Preset, source: str, folder: Path, seconds: float) -> Checkpoint:
-    """Trains a design for so many seconds in all; returns the file that the run is stopped at."""
+def train_until(preset: Preset, source: str, folder: Path, minutes: float) -> Checkpoint:
+    """Trains a design for so many minutes in all; returns the file that the run is stopped at."""
+    stopped_at = folder / f"after{minutes:g}minutes.h5"
+    if stopped_at.exists():
+        return checkpoint.read(stopped_at)
+    seconds = 60 * minutes
     latest = folder / checkpoint.file_name(preset.file_prefix, None)
     trained = trained_seconds(checkpoint.read(latest)) if latest.exists() else 0.0
     # A run stops at the end of a step, which may be a moment early.
@@ -43,12 +47,14 @@ def train_until(preset: Preset, source: str, folder: Path, seconds: float) -> Ch
             print(line, end="")
             if line.startswith("training:"):
                 break
-        time.sleep(seconds - trained)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=seconds - trained)
         process.send_signal(signal.SIGTERM)
         process.communicate()
         if process.returncode != options.INTERRUPTED:
             raise SystemExit(f"training ended with status {process.returncode}")
-    return checkpoint.read(latest)
+    files.copy(latest, stopped_at)
+    return checkpoint.read(stopped_at)
 
 
 def trained_seconds(file: Checkpoint) -> float:
@@ -73,12 +79,9 @@ def main() -> int:
     for model, row in zip(arguments.models, grid, strict=True):
         for minutes, axes in zip(sorted(arguments.minutes), row, strict=True):
             folder = arguments.runs / model
-            file = train_until(PRESETS[model], arguments.data, folder, 60 * minutes)
+            file = train_until(PRESETS[model], arguments.data, folder, minutes)
             options.import_tensorflow()
-            from clothinggan.models import draw_latent_vectors, generate
-
-            vectors = draw_latent_vectors(judge.count, file.generator.input_shape[-1], 0, file.classes)
-            images = generate(file.generator, vectors)
+            images, _ = file.draw(judge.count, seed=0)
             fcd = judge.brief_scores(images)["fcd"]
             said = f"{model}, {trained_seconds(file) / 60:.1f} minutes: FCD {fcd:.2f}"
             print(f"{said}, step {file.record.step}", flush=True)

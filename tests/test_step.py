@@ -88,10 +88,6 @@ def swift_generator(weights, z):
     return tf.sigmoid(tf.nn.conv2d_transpose(x, last, (n, 28, 28, 1), 2) + last_bias)
 
 
-def swift_discriminator(weights, x, masks):
-    return clothing_discriminator(weights, x, masks)
-
-
 def crossentropy(labels, p):
     return tf.reduce_mean(-labels * tf.math.log(p) - (1 - labels) * tf.math.log(1 - p))
 
@@ -133,7 +129,7 @@ BY_HAND = {
         "classes": None,
     },
     "swift": {
-        "networks": (swift_generator, swift_discriminator),
+        "networks": (swift_generator, clothing_discriminator),
         "masks": SWIFT_MASKS,
         "latent_size": 64,
         "labels": lambda noise: [1.0] * IMAGES + [0.0] * IMAGES,
