@@ -94,7 +94,7 @@ def build_model(contents: Contents, path: Path) -> keras.Model:
 
     Raises:
         ClothingGANError: If there is no model, or it has a layer, an argument, a size or a weight that
-            an image generator or discriminator does not need.
+            an image generator or discriminator does not need, or it cannot be computed.
     """
     text = contents.attributes[""].get("model_config")
     if not isinstance(text, str):
@@ -109,6 +109,8 @@ def build_model(contents: Contents, path: Path) -> keras.Model:
         with _bounded_weights(min(stored, MAX_WEIGHTS)):
             model = _Builder().build(json.loads(text))
         _set_weights(model, weights)
+        # Layers may fit together on paper alone.
+        model(np.zeros((2, *model.input_shape[1:]), np.float32), training=False)
     except _Unfit as unfit:
         raise ClothingGANError(f"{path} cannot be used: {unfit}") from unfit
     except RecursionError as error:

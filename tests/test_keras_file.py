@@ -173,6 +173,14 @@ def huge_layer(configuration):
     layer(configuration, 1)["config"]["units"] = 10**12
 
 
+def huge_dilation(configuration):
+    layer(configuration, -1)["config"]["dilation_rate"] = [10**15, 10**15]
+
+
+def no_dilation(configuration):
+    layer(configuration, -1)["config"]["dilation_rate"] = [1, 0]
+
+
 def huge_image(configuration):
     layer(configuration, 2)["config"]["target_shape"] = [7, 7, 1]
     configuration["config"]["layers"].insert(
@@ -202,6 +210,8 @@ def long_configuration(configuration):
         (custom_class, "'Dense', which is not accepted"),
         (unknown_class, "'TFOpLambda'"),
         (huge_layer, "numbers an image"),
+        (huge_dilation, "does not describe a model that can be built"),
+        (no_dilation, "does not describe a model that can be built"),
         (huge_image, "numbers an image"),
         (deep_nesting, "nests too deep"),
         (models_within_models, "nests too deep"),
