@@ -75,6 +75,24 @@ class HistoryKeeper(RunCallback):
         return scores
 
 
+class KeepingStep(RunCallback):
+    """Has several processes end at the same step, and makes sure that all replicas hold the same weights."""
+
+    def __init__(self, run: "Run", requests: StopRequests):
+        super().__init__(run)
+        self.requests = requests
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.requests.received:
+            self.run.gan.ask_to_stop()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self.run.gan.replicas_agree():
+            raise ClothingGANError(
+                f"the workers' weights have come to differ in epoch {self.run.record.epoch + 1}"
+            )
+
+
 class ImageSheets(RunCallback):
     """Draws the losses after each epoch, and with each numbered file 25 images."""
 
@@ -159,7 +177,7 @@ class Checkpoints(RunCallback):
         at_epoch_end = self.run.record.step_in_epoch == self.run.steps_per_epoch
         if at_epoch_end:
             return  # The epoch is noted and saved first.
-        if self.requests.received or time.monotonic() - self.last_save >= SECONDS_BETWEEN_SAVES:
+        if self.run.stop_reason(self.requests) or time.monotonic() - self.last_save >= SECONDS_BETWEEN_SAVES:
             self._save()
         self._stop_if_asked()
 
@@ -183,14 +201,28 @@ class Checkpoints(RunCallback):
         self.last_save = time.monotonic()
 
     def _stop_if_asked(self) -> None:
-        if self.requests.received:
+        reason = self.run.stop_reason(self.requests)
+        if reason:
             record = self.run.record
             where = f"step {record.step_in_epoch} of epoch {record.epoch + 1}"
             if not record.step_in_epoch:
                 where = f"the end of epoch {record.epoch}"
-            raise StoppedBySignal(
-                f"stopped by {self.requests.received.name} at {where}; {self.run.how_to_go_on()}"
-            )
+            raise StoppedBySignal(f"stopped by {reason} at {where}; {self.run.how_to_go_on()}")
+
+
+class Follower(Checkpoints):
+    """What a worker does that is not the chief: it counts, and ends with the others."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.run.count_step()
+        super().on_train_batch_end(batch, logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.run.complete_epoch({})
+        super().on_epoch_end(epoch, logs)
+
+    def _save(self) -> None:
+        """The files are the chief's."""
 
 
 class PlainProgress(RunCallback):

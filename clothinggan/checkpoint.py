@@ -94,6 +94,17 @@ class Record:
     evaluate_every: int | None = None
     previews: int = 0
 
+    def terms(self, digest: str = "") -> str:
+        """What all workers of a run have to be started alike in, as a digest: what decides on the numbers.
+
+        Args:
+            digest: That of the weights that the run goes on from.
+        """
+        names = ["preset", "seed", "batch_size", "epochs", "fingerprint", "precision"]
+        names += ["epoch", "step_in_epoch", "step"]
+        decisive = {name: getattr(self, name) for name in names}
+        return hashlib.sha256(json.dumps([decisive, digest]).encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -149,6 +160,15 @@ class Checkpoint:
                 f"it maps {model.input_shape[1:]} to {model.output_shape[1:]}"
             )
         return model
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of all arrays in the file but the record."""
+        digest = hashlib.sha256()
+        for name, array in sorted(self.contents.arrays.items()):
+            if name != f"{_GROUP}/record":
+                digest.update(name.encode() + array.tobytes())
+        return digest.hexdigest()
 
     @property
     def preset(self) -> Preset | None:

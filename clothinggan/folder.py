@@ -45,15 +45,7 @@ def find_checkpoints(folder: Path, prefix: str) -> list[Found]:
     return sorted(found)
 
 
-def require_no_later(folder: Path, prefix: str, epoch: int, step_in_epoch: int) -> None:
-    """Refuses a folder with checkpoints further on than a run that is about to write to it.
-
-    Raises:
-        ClothingGANError: If there is one.
-    """
+def find_later(folder: Path, prefix: str, epoch: int, step_in_epoch: int) -> list[Path]:
+    """The checkpoints in a folder that are further on than a run is, the furthest last."""
     found = find_checkpoints(folder, prefix)
-    if found and (found[-1].epoch, found[-1].step_in_epoch) > (epoch, step_in_epoch):
-        raise ClothingGANError(
-            f"{folder.resolve()} already holds {found[-1].path.name}, which is further on; "
-            "go on from that, name another folder with --out, or say --overwrite to replace it"
-        )
+    return [file.path for file in found if (file.epoch, file.step_in_epoch) > (epoch, step_in_epoch)]

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from clothinggan import __version__, files, output
+from clothinggan import __version__, files, folder, output
 from clothinggan.checkpoint import MAX_INTEGER, MAX_PREVIEWS, PRECISIONS
 from clothinggan.data import CLASS_NAMES
 from clothinggan.errors import ClothingGANError, described, shown
 from clothinggan.presets import DEFAULT_PRESET, PRESETS
+from clothinggan.workers import SECONDS_TO_WAIT, STRATEGIES, Cluster
 
 FAILED = 1
 INTERRUPTED = 130
@@ -100,6 +101,25 @@ def add_precision(parser: argparse.ArgumentParser, recorded: bool) -> None:
     )
 
 
+def add_strategy(parser: argparse.ArgumentParser) -> None:
+    """Adds what decides on the devices and processes that train."""
+    parser.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        default="auto",
+        help="what trains: one device, all GPUs of this machine (mirrored), or the processes that TF_CONFIG "
+        "names (multiworker); auto takes multiworker where TF_CONFIG names several, mirrored where there "
+        "are several GPUs, else single (default: auto)",
+    )
+    parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=integer(1),
+        default=SECONDS_TO_WAIT,
+        help=f"how long to wait for other workers to start (default: {SECONDS_TO_WAIT})",
+    )
+
+
 def add_reports(parser: argparse.ArgumentParser, recorded: bool) -> None:
     """Adds what decides on the files that a training run writes, and on what is in them."""
     default = "what the file records" if recorded else "5"
@@ -140,12 +160,29 @@ def add_reports(parser: argparse.ArgumentParser, recorded: bool) -> None:
     parser.add_argument("--show", action="store_true", help="also open the periodic images in a window")
 
 
-def prepare_folders(arguments: argparse.Namespace) -> None:
-    """Makes the folders that a training run writes to.
+@contextlib.contextmanager
+def run_folder(
+    arguments: argparse.Namespace, prefix: str, epoch: int, step_in_epoch: int, cluster: Cluster | None
+) -> Iterator[list[Path]]:
+    """Holds the folders that a training run writes to, for it alone, while the block runs.
+
+    Args:
+        arguments: With what `add_reports` adds.
+        prefix: What the names of the run's files begin with.
+        epoch: Epochs that the run has completed; -1 for one that has not begun.
+        step_in_epoch: Steps done of the epoch it is in.
+        cluster: The workers of the run, of which the chief alone writes; None for a run of one process.
+
+    Yields:
+        The checkpoints in --out that are further on, which the run may replace.
 
     Raises:
-        ClothingGANError: If one cannot be written to, or there is no TensorBoard to write for.
+        ClothingGANError: If a folder cannot be written to or is another run's, if there are such
+            checkpoints and --overwrite was not said, or there is no TensorBoard to write for.
     """
+    if cluster and not cluster.is_chief:
+        yield []
+        return
     if arguments.tensorboard and not find_spec("tensorboard"):
         raise ClothingGANError(
             "--tensorboard needs TensorBoard; get it with: pip install 'clothinggan[tensorboard]'"
@@ -153,6 +190,14 @@ def prepare_folders(arguments: argparse.Namespace) -> None:
     files.prepare_folder(arguments.out)
     if arguments.tensorboard:
         files.prepare_folder(arguments.tensorboard, "--tensorboard")
+    with files.sole_writer(arguments.out):
+        later = folder.find_later(arguments.out, prefix, epoch, step_in_epoch)
+        if later and not arguments.overwrite:
+            raise ClothingGANError(
+                f"{arguments.out.resolve()} already holds {later[-1].name}, which is further on; "
+                "go on from that, name another folder with --out, or say --overwrite to replace it"
+            )
+        yield later
 
 
 def reporting_errors(command: Callable[[], int]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clothinggan import checkpoint, data, files, folder, options
+from clothinggan import checkpoint, data, folder, options, workers
 from clothinggan.checkpoint import Checkpoint, Record
 from clothinggan.data import Dataset
 from clothinggan.errors import ClothingGANError, shown
@@ -41,6 +41,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     until.add_argument("--more", metavar="EPOCHS", type=options.integer(1), help="train this many more")
     options.add_precision(parser, recorded=True)
+    options.add_strategy(parser)
     options.add_reports(parser, recorded=True)
     arguments = parser.parse_args(argv)
     if arguments.discriminator_weights and not arguments.weights:
@@ -50,23 +51,24 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def resume(arguments: argparse.Namespace) -> int:
     """Goes on as the options say; returns the exit status."""
+    cluster = workers.find_cluster(arguments.strategy)
     found = checkpoint.read(arguments.weights or _furthest(arguments.out, arguments.model))
     preset = _preset(found, arguments.model)
     other = _discriminator_file(found, arguments.discriminator_weights)
     record, dataset = _record_and_data(found, preset, arguments)
 
-    options.prepare_folders(arguments)
-    with files.sole_writer(arguments.out):
-        if not arguments.overwrite:
-            folder.require_no_later(arguments.out, preset.file_prefix, record.epoch, record.step_in_epoch)
+    position = record.epoch, record.step_in_epoch
+    with options.run_folder(arguments, preset.file_prefix, *position, cluster) as later:
         options.import_tensorflow()
         from clothinggan.models import build_networks
         from clothinggan.run import Run, library_versions, thread_count
         from clothinggan.training import GAN
 
-        generator = found.generator
-        _, discriminator = build_networks(preset, record.seed)
-        gan = GAN(preset, generator, discriminator, record.seed, record.precision)
+        team = workers.gather(arguments.strategy, cluster, record.terms(found.digest), arguments.wait)
+        with team.strategy.scope():
+            generator = found.generator
+            _, discriminator = build_networks(preset, record.seed)
+        gan = GAN(preset, generator, discriminator, record.seed, record.precision, team.strategy)
         if found.record:
             gan.load_state(found.state)
             _say_what_differs(found.record, library_versions(), thread_count())
@@ -75,13 +77,8 @@ def resume(arguments: argparse.Namespace) -> int:
             print(f"{found.path} and {other.path} hold a network each: the optimisers start afresh")
         else:
             print(f"{found.path} holds a generator alone: the discriminator and the optimisers start afresh")
-        stale = [
-            later.path
-            for later in folder.find_checkpoints(arguments.out, preset.file_prefix)
-            if (later.epoch, later.step_in_epoch) > (record.epoch, record.step_in_epoch)
-        ]
         start = found.path if found.record else None
-        run = Run(gan, record, dataset, arguments.out, start, stale, arguments.tensorboard)
+        run = Run(gan, record, dataset, arguments.out, start, later, arguments.tensorboard, team)
         where = (
             f"step {record.step_in_epoch} of epoch {record.epoch + 1}"
             if record.step_in_epoch

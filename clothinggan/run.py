@@ -18,8 +18,10 @@ from clothinggan import __version__, checkpoint, files
 from clothinggan.callbacks import (
     Checkpoints,
     EventFile,
+    Follower,
     HistoryKeeper,
     ImageSheets,
+    KeepingStep,
     NumberGuard,
     PlainProgress,
     Previews,
@@ -29,8 +31,16 @@ from clothinggan.checkpoint import Record
 from clothinggan.data import Dataset
 from clothinggan.errors import ClothingGANError, described, shown
 from clothinggan.quality import Judge
-from clothinggan.signals import StoppedBySignal, stop_requests
+from clothinggan.signals import StoppedBySignal, StopRequests, stop_requests
 from clothinggan.training import GAN, batches
+from clothinggan.workers import Workers, gone
+
+_SIGNS_OF_A_LOST_WORKER = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
 
 
 class Run:
@@ -46,6 +56,7 @@ class Run:
         last_saved: The last file that the run can go on from, if there is one.
         stale: Files of another run, to be removed once this run has written its first checkpoint.
         tensorboard: Where TensorBoard's event files go, if there are to be any.
+        workers: Who trains; of several processes only the chief reports and writes files.
     """
 
     def __init__(
@@ -56,7 +67,8 @@ class Run:
         folder: Path,
         start: Path | None,
         stale: list[Path],
-        tensorboard: Path | None = None,
+        tensorboard: Path | None,
+        workers: Workers,
     ):
         self.gan = gan
         self.record = record
@@ -67,8 +79,12 @@ class Run:
                 f"{shown(dataset.source)} has no labels, which {gan.preset.name} learns with; "
                 "name other data with --data"
             )
+        replicas = workers.strategy.num_replicas_in_sync
+        if record.batch_size < replicas:
+            raise ClothingGANError(f"a batch of {record.batch_size} cannot be shared by {replicas} workers")
+        self.workers = workers
         # Made first, so that data without test images is refused before the training and not after it.
-        self.judge = Judge(dataset) if record.evaluate_every else None
+        self.judge = Judge(dataset) if record.evaluate_every and workers.is_chief else None
         self.folder = folder
         self.stale = stale
         self.last_saved = start
@@ -96,6 +112,8 @@ class Run:
 
     def how_to_go_on(self) -> str:
         """A line that names the file and the command to go on with."""
+        if not self.workers.is_chief:
+            return "go on from the chief's last file with: python -m clothinggan.resume on every worker"
         if self.last_saved is None:
             return "nothing of this run is saved yet"
         # The folders are the user's to name: a file does not say where to write.
@@ -105,7 +123,17 @@ class Run:
         }
         named = "".join(f" {option} {shlex.quote(str(path))}" for option, path in folders.items() if path)
         weights = shlex.quote(str(self.last_saved))
-        return f"go on from {self.last_saved} with: python -m clothinggan.resume --weights {weights}{named}"
+        everywhere = " on every worker" if self.workers.cluster else ""
+        command = f"python -m clothinggan.resume --weights {weights}{named}"
+        return f"go on from {self.last_saved} with: {command}{everywhere}"
+
+    def stop_reason(self, requests: StopRequests) -> str | None:
+        """Whose signal ends the run now, if one does; several processes end at the same step."""
+        if self.workers.cluster is None:
+            return requests.received.name if requests.received else None
+        if not self.gan.stop_agreed:
+            return None
+        return requests.received.name if requests.received else "a signal to another worker"
 
     def is_to_be_evaluated(self) -> bool:
         """Whether the epoch that ends now is one whose images are measured."""
@@ -190,6 +218,9 @@ class Run:
         except StoppedBySignal as stopped:
             print(stopped)
             return 130
+        if not self.workers.is_chief:
+            print(f"done: {self.record.epochs} epochs; the files are the chief's")
+            return 0
         measured = [entry for entry in self.record.history if "fcd" in entry]
         if measured:
             best = min(measured, key=lambda entry: entry["fcd"])
@@ -209,19 +240,13 @@ class Run:
             ClothingGANError: If a loss is no number, or a file cannot be written.
         """
         record = self.record
-        callbacks = [NumberGuard(self), HistoryKeeper(self), ImageSheets(self), *extra_callbacks]
-        if record.previews:
-            callbacks.append(Previews(self))
-        if self.tensorboard:
-            callbacks.append(EventFile(self, self.tensorboard))
+        plain_lines = plain_lines and self.workers.is_chief
         arrays = (self.images, np.int32(self.labels)) if self.gan.preset.conditional else self.images
         stream = batches(arrays, record.batch_size, record.seed, record.epoch, record.step_in_epoch)
         begun = record.step_in_epoch > 0
         self.gan.keeps_sums = begun
         with stop_requests() as requests, self._naming_the_last_file():
-            if plain_lines:
-                callbacks.append(PlainProgress(self))
-            callbacks.append(Checkpoints(self, requests))
+            callbacks = self._callbacks(requests, extra_callbacks, plain_lines)
             self._started = time.monotonic() - record.seconds_in_epoch
             # Keras counts the steps of an epoch from 0, so the rest of a begun one is a fit of its own.
             for last_epoch in [record.epoch + 1, record.epochs] if begun else [record.epochs]:
@@ -232,19 +257,45 @@ class Run:
                     steps_per_epoch=self.steps_per_epoch - record.step_in_epoch,
                     callbacks=callbacks,
                     shuffle=False,  # The stream is shuffled.
-                    verbose=0 if plain_lines else 1,
+                    verbose=1 if self.workers.is_chief and not plain_lines else 0,
                 )
                 stream = batches(arrays, record.batch_size, record.seed, record.epoch, 0)
 
+    def _callbacks(
+        self, requests: StopRequests, extra: list[keras.callbacks.Callback], plain_lines: bool
+    ) -> list[keras.callbacks.Callback]:
+        """What happens around steps and epochs, in this order."""
+        callbacks = [NumberGuard(self)]
+        if self.workers.strategy.num_replicas_in_sync > 1:
+            callbacks.append(KeepingStep(self, requests))
+        if not self.workers.is_chief:
+            return [*callbacks, Follower(self, requests)]
+        callbacks += [HistoryKeeper(self), ImageSheets(self), *extra]
+        if self.record.previews:
+            callbacks.append(Previews(self))
+        if self.tensorboard:
+            callbacks.append(EventFile(self, self.tensorboard))
+        if plain_lines:
+            callbacks.append(PlainProgress(self))
+        return [*callbacks, Checkpoints(self, requests)]
+
     def _print_plan(self) -> None:
         record, gan = self.record, self.gan
+        files_line = "the chief's alone"
+        if self.workers.is_chief:
+            numbered = checkpoint.file_name(self.prefix, record.save_every)
+            files_line = (
+                f"{self.folder.resolve()}: {self.latest.name} after every epoch, "
+                f"{numbered} and so on every {record.save_every}"
+            )
+        who = self.workers.describe()
         print(
             f"data:     {shown(record.data)}: {len(self.images):,} training images of 28x28\n"
             f"networks: {gan.preset.name}: generator {gan.generator.count_params():,} parameters, "
             f"discriminator {gan.discriminator.count_params():,}\n"
             f"device:   {describe_device()}, {record.precision}\n"
-            f"files:    {self.folder.resolve()}: {self.latest.name} after every epoch, "
-            f"{checkpoint.file_name(self.prefix, record.save_every)} and so on every {record.save_every}\n"
+            + (f"workers:  {who}\n" if who else "")
+            + f"files:    {files_line}\n"
             f"training: to epoch {record.epochs}, {self.steps_per_epoch} steps of {record.batch_size} images "
             f"an epoch, seed {record.seed}; Ctrl-C saves and stops",
             flush=True,
@@ -266,6 +317,10 @@ class Run:
             yield
         except StoppedBySignal:
             raise
+        except _SIGNS_OF_A_LOST_WORKER as error:
+            if not self.workers.cluster:
+                raise
+            raise ClothingGANError(f"{gone(self.workers.cluster, error)}; {self.how_to_go_on()}") from error
         except tf.errors.ResourceExhaustedError as error:
             raise ClothingGANError(
                 f"a batch of {self.record.batch_size} does not fit into memory; {self.how_to_go_on()}"

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from clothinggan import data, files, folder, options
+from clothinggan import data, options, workers
 from clothinggan.checkpoint import Record
 from clothinggan.errors import ClothingGANError
 from clothinggan.presets import PRESETS
@@ -28,6 +28,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     options.add_seed(parser)
     options.add_precision(parser, recorded=False)
+    options.add_strategy(parser)
     options.add_reports(parser, recorded=False)
     return parser.parse_args(argv)
 
@@ -35,6 +36,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def train(arguments: argparse.Namespace) -> int:
     """Trains as the options say; returns the exit status."""
     preset = PRESETS[arguments.model]
+    cluster = workers.find_cluster(arguments.strategy)
     source = data.resolve(arguments.data or data.default_source())
     dataset = data.load(source)
     if arguments.examples:
@@ -59,18 +61,17 @@ def train(arguments: argparse.Namespace) -> int:
         evaluate_every=arguments.evaluate_every,
         previews=preset.previews if arguments.previews is None else arguments.previews,
     )
-    options.prepare_folders(arguments)
-    with files.sole_writer(arguments.out):
-        if not arguments.overwrite:
-            folder.require_no_later(arguments.out, preset.file_prefix, epoch=-1, step_in_epoch=0)
+    with options.run_folder(arguments, preset.file_prefix, -1, 0, cluster) as later:
         options.import_tensorflow()
         from clothinggan.models import build_networks
         from clothinggan.run import Run
         from clothinggan.training import GAN
 
-        gan = GAN(preset, *build_networks(preset, arguments.seed), arguments.seed, arguments.precision)
-        stale = [found.path for found in folder.find_checkpoints(arguments.out, preset.file_prefix)]
-        run = Run(gan, record, dataset, arguments.out, None, stale, arguments.tensorboard)
+        team = workers.gather(arguments.strategy, cluster, record.terms(), arguments.wait)
+        with team.strategy.scope():
+            networks = build_networks(preset, arguments.seed)
+        gan = GAN(preset, *networks, arguments.seed, arguments.precision, team.strategy)
+        run = Run(gan, record, dataset, arguments.out, None, later, arguments.tensorboard, team)
         return run.execute(arguments.show)
 
 

@@ -24,6 +24,10 @@ class GAN(keras.Model):
 
     All of a step's randomness follows from (seed, step), dropout's from states that `state` holds, so
     that a run that was stopped goes on to the bit.
+
+    A step is shared out over the strategy's replicas: each takes its part of the batch, of the latent vectors
+    and of the label noise, and the optimisers add the gradients up, so that together they do what one alone
+    would. Only a dropout mask and a batch's own statistics are each replica's own.
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class GAN(keras.Model):
         discriminator: keras.Model,
         seed: int,
         precision: str = "float32",
+        strategy: tf.distribute.Strategy | None = None,
     ):
         """Puts the two together.
 
@@ -43,8 +48,11 @@ class GAN(keras.Model):
             seed: All randomness follows from it.
             precision: "float32" or "bfloat16": what the networks compute in. Weights, optimisers and
                 losses are float32.
+            strategy: Shares a step out over several devices or processes; the networks were made in its
+                scope.
         """
         super().__init__(name=preset.file_prefix)
+        self.strategy = strategy or tf.distribute.get_strategy()
         self.preset = preset
         self.seed = seed
         self.generator = generator
@@ -58,8 +66,9 @@ class GAN(keras.Model):
             raise ClothingGANError(f"a generator of {self.input_size} numbers has no room for a class")
         # What images are drawn with: apart from the generator that learns where the design averages.
         self.averaged_generator = _copy(generator) if preset.averaging else generator
-        self.generator_optimizer = _adam(preset.generator_learning_rate, preset, generator)
-        self.discriminator_optimizer = _adam(preset.discriminator_learning_rate, preset, discriminator)
+        with self.strategy.scope():
+            self.generator_optimizer = _adam(preset.generator_learning_rate, preset, generator)
+            self.discriminator_optimizer = _adam(preset.discriminator_learning_rate, preset, discriminator)
         self.d_loss = keras.metrics.Mean("d_loss")
         self.g_loss = keras.metrics.Mean("g_loss")
         # The compiler for GPUs, XLA, makes this step three times slower on a CPU.
@@ -68,6 +77,19 @@ class GAN(keras.Model):
         self.built = True
         self.keeps_sums = False
         self._sound = tf.Variable(True, trainable=False)
+        self._stop_wanted = tf.Variable(0.0, trainable=False)
+        self._stop_agreed = tf.Variable(False, trainable=False)
+        self._part_dropout()
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Has `fit` call `train_step` as it is: it shares the work out over the replicas itself.
+
+        Keras would run all of it on each replica, and would divide the batches.
+        """
+        if self.train_function is not None and not force:
+            return
+        step = tf.function(self.train_step, autograph=False, jit_compile=self.jit_compile)
+        self.train_function = tf.function(lambda batches: step(batches.get_next()), autograph=False)
 
     def train_step(self, batch: tf.Tensor | tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One update of the discriminator, then one of the generator.
@@ -79,13 +101,10 @@ class GAN(keras.Model):
             The epoch's mean losses so far.
         """
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
-        real = tf.cast(images[..., tf.newaxis], self.composite.computes_in) / 255
-
-        tape, fakes = self._draw(_FAKES, tf.shape(images)[0], labels)
-        d_loss = self._train_discriminator(real, tf.stop_gradient(fakes), labels)
-        if not self.preset.shared_fakes:
-            tape, fakes = self._draw(_GENERATOR_UPDATE, tf.shape(images)[0], labels)
-        g_loss = self._train_generator(tape, fakes, labels)
+        sums = self.strategy.run(self._learn, args=(images, labels))
+        sums = self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+        d_loss, g_loss, stops_wanted = tf.unstack(sums)
+        self._stop_agreed.assign(stops_wanted > 0)
         self._average()
 
         # A sum shows whether any of its numbers is NaN or infinite.
@@ -98,11 +117,26 @@ class GAN(keras.Model):
         self.g_loss.update_state(g_loss)
         return {"d_loss": self.d_loss.result(), "g_loss": self.g_loss.result()}
 
+    def _learn(self, images: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
+        """One replica's part of a step; returns its parts of both losses, and whether it wants to stop."""
+        total = tf.shape(images)[0]
+        images, labels = _share(images), None if labels is None else _share(labels)
+        real = tf.cast(images[..., tf.newaxis], self.composite.computes_in) / 255
+
+        tape, fakes = self._draw(_FAKES, total, labels)
+        d_loss = self._train_discriminator(real, tf.stop_gradient(fakes), labels, total)
+        if not self.preset.shared_fakes:
+            tape, fakes = self._draw(_GENERATOR_UPDATE, total, labels)
+        g_loss = self._train_generator(tape, fakes, labels, total)
+        self._unite_statistics()
+        return tf.stack([d_loss, g_loss, self._stop_wanted])
+
     def _draw(
-        self, stream: int, count: tf.Tensor, labels: tf.Tensor | None
+        self, stream: int, total: tf.Tensor, labels: tf.Tensor | None
     ) -> tuple[tf.GradientTape, tf.Tensor]:
-        """Draws fakes, of the classes that the real images have, and records how."""
-        vectors = tf.random.stateless_normal((count, self.latent_size), self._random_key(stream))
+        """Draws this replica's share of fakes, of the classes that the real images have, and records how."""
+        vectors = tf.random.stateless_normal((total, self.latent_size), self._random_key(stream))
+        vectors = _share(vectors)
         if self.preset.conditional:
             vectors = tf.concat([vectors, tf.one_hot(labels, CLASSES)], axis=1)
         tape = tf.GradientTape(watch_accessed_variables=False)
@@ -110,31 +144,37 @@ class GAN(keras.Model):
             tape.watch(_values(self.composite.trainable_variables))
             return tape, self.composite.draw(vectors, training=True)
 
-    def _train_discriminator(self, real: tf.Tensor, fakes: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
-        """One update of the discriminator on real images and fakes together; returns its loss."""
+    def _train_discriminator(
+        self, real: tf.Tensor, fakes: tf.Tensor, labels: tf.Tensor | None, total: tf.Tensor
+    ) -> tf.Tensor:
+        """One update of the discriminator on real images and fakes together; returns this part of its loss.
+
+        `total` counts the real images of all replicas.
+        """
         count = tf.shape(real)[0]
         variables = self.discriminator.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(_values(variables))
             both = tf.concat([real, fakes], axis=0)
             logits = fast.apply(self.discriminator, both, True, self.composite.computes_in, logits=True)
-            loss = _binary_crossentropy(self._labels(count), self._answers(logits, labels))
+            loss = _binary_crossentropy(self._labels(total), self._answers(logits, labels), 2 * total)
             if self.preset.conditional:
-                loss += self._class_loss(logits[:count], labels)
+                loss += self._class_loss(logits[:count], labels, total)
         self.discriminator_optimizer.apply(tape.gradient(loss, _values(variables)), variables)
         return loss
 
     def _train_generator(
-        self, tape: tf.GradientTape, fakes: tf.Tensor, labels: tf.Tensor | None
+        self, tape: tf.GradientTape, fakes: tf.Tensor, labels: tf.Tensor | None, total: tf.Tensor
     ) -> tf.Tensor:
-        """One update of the generator through the composite, by fakes and their tape; returns its loss."""
+        """One update of the generator through the composite, by fakes and their tape; as above."""
         variables = self.composite.trainable_variables
         with tape:
             logits = self.composite.judge(fakes, training=True)
             answers = self._answers(logits, labels)
-            loss = _binary_crossentropy(tf.fill(tf.shape(answers), float(self.preset.real_label)), answers)
+            wanted = tf.fill(tf.shape(answers), float(self.preset.real_label))
+            loss = _binary_crossentropy(wanted, answers, total)
             if self.preset.conditional:
-                loss += self._class_loss(logits, labels)
+                loss += self._class_loss(logits, labels, total)
         self.generator_optimizer.apply(tape.gradient(loss, _values(variables)), variables)
         return loss
 
@@ -148,10 +188,20 @@ class GAN(keras.Model):
         classes = tf.tile(labels, [tf.shape(logits)[0] // tf.shape(labels)[0]])
         return tf.gather(logits, classes[:, tf.newaxis], batch_dims=1)
 
-    def _class_loss(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def _class_loss(self, logits: tf.Tensor, labels: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
         """How far an image's own class is from having the largest answer (Odena et al., 2017)."""
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
-        return self.preset.class_weight * tf.reduce_mean(losses)
+        return self.preset.class_weight * _mean(losses, total)
+
+    def _unite_statistics(self) -> None:
+        """Gives all replicas the mean of what normalisations have learned of each one's own batch."""
+        replicas = tf.distribute.get_replica_context()
+        networks = self.generator, self.discriminator
+        moving = [value for network in networks for value in _values(network.non_trainable_weights)]
+        if replicas.num_replicas_in_sync > 1 and moving:
+            means = replicas.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(value) for value in moving])
+            for value, mean in zip(moving, means, strict=True):
+                value.assign(mean)
 
     def _average(self) -> None:
         """Moves the averaged generator a little towards the one that learns (Yazici et al., 2019)."""
@@ -177,6 +227,31 @@ class GAN(keras.Model):
     def step(self) -> int:
         """Steps done in all."""
         return int(self.generator_optimizer.iterations.numpy())
+
+    def ask_to_stop(self) -> None:
+        """Has all processes end after the next step, of which each reads `stop_agreed`."""
+        self._stop_wanted.assign(1.0)
+
+    @property
+    def stop_agreed(self) -> bool:
+        """Whether before the last step some process had asked to stop."""
+        return bool(self._stop_agreed.numpy())
+
+    def replicas_agree(self) -> bool:
+        """Whether all replicas, of all processes, hold the same numbers; all processes have to ask."""
+        sums = tf.function(lambda: self.strategy.run(self._checksums), autograph=False)()
+        (first, *_) = self.strategy.experimental_local_results(sums)
+        return len(set(first.numpy().tolist())) == 1
+
+    def _checksums(self) -> tf.Tensor:
+        """A number for each replica, from the bits of its weights and its optimisers' numbers."""
+        states = self._state_variables() | {"generator": self.generator.weights}
+        checksum = tf.constant(0, tf.int64)
+        for value in (value for variables in states.values() for value in _values(variables)):
+            if value.dtype == tf.float32:
+                bits = tf.cast(tf.bitcast(tf.reshape(value, [-1]), tf.int32), tf.int64)
+                checksum = 31 * checksum + tf.reduce_sum(bits * tf.range(1, tf.size(bits, tf.int64) + 1))
+        return tf.distribute.get_replica_context().all_gather(checksum[tf.newaxis], axis=0)
 
     @property
     def sound(self) -> bool:
@@ -206,6 +281,7 @@ class GAN(keras.Model):
         for name, targets in variables.items():
             for target, array in zip(targets, state.get(name, []), strict=True):
                 target.assign(array)
+        self._part_dropout()
 
     def draw(self, count: int, classes: Sequence[int] | None = None) -> np.ndarray:
         """Draws images, (count, 28, 28) float32 in [0, 1]; from the same latent vectors each time.
@@ -256,14 +332,30 @@ class GAN(keras.Model):
             "loss_sums": self.d_loss.variables + self.g_loss.variables,
         }
 
-    def _labels(self, count: tf.Tensor) -> tf.Tensor:
-        """The labels of `count` real images, then of as many fakes: (2 * count, 1) float32."""
-        real = tf.fill((count, 1), float(self.preset.real_label))
+    def _part_dropout(self) -> None:
+        """Gives each replica but the first dropout masks of its own; a file holds the first one's state."""
+        if self.strategy.num_replicas_in_sync == 1:
+            return
+
+        def part() -> None:
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            for value in _values(_seed_states(self.generator) + _seed_states(self.discriminator)):
+                value.assign(value + tf.cast(tf.stack([replica, 0]), value.dtype))
+
+        self.strategy.run(part)
+
+    def _labels(self, total: tf.Tensor) -> tf.Tensor:
+        """The labels of this replica's real images, then of as many fakes: (2 * n, 1) float32.
+
+        `total` counts the real images of all replicas.
+        """
+        real = tf.fill((total, 1), float(self.preset.real_label))
         labels = tf.concat([real, 1.0 - real], axis=0)
         noise = self.preset.label_noise * tf.random.stateless_uniform(
             tf.shape(labels), self._random_key(_LABEL_NOISE)
         )
-        return tf.abs(labels - noise)
+        of_real, of_fakes = tf.split(tf.abs(labels - noise), 2)
+        return tf.concat([_share(of_real), _share(of_fakes)], axis=0)
 
     def _random_key(self, stream: int) -> tf.Tensor:
         step = tf.cast(self.generator_optimizer.iterations.value, tf.int64)
@@ -328,6 +420,21 @@ def _values(variables: list[keras.Variable]) -> list[tf.Variable]:
     return [variable.value for variable in variables]
 
 
-def _binary_crossentropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+def _share(batch: tf.Tensor) -> tf.Tensor:
+    """The rows of a batch that are this replica's."""
+    replicas = tf.distribute.get_replica_context()
+    count, replica = replicas.num_replicas_in_sync, replicas.replica_id_in_sync_group
+    if count == 1:
+        return batch
+    total = tf.shape(batch)[0]
+    return batch[total * replica // count : total * (replica + 1) // count]
+
+
+def _binary_crossentropy(labels: tf.Tensor, logits: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
     losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
-    return tf.reduce_mean(losses)
+    return _mean(losses, total)
+
+
+def _mean(losses: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
+    """A replica's part of the mean over `total` images: the parts add up to it, and so do their gradients."""
+    return tf.reduce_sum(losses) / tf.cast(total, tf.float32)

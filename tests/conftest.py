@@ -26,7 +26,7 @@ def _own_surroundings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", "/tmp/clothinggan-tests-matplotlib"))
-    for name in ("DISPLAY", "WAYLAND_DISPLAY", "KERAS_HOME", "CLOTHINGGAN_DEBUG"):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "KERAS_HOME", "CLOTHINGGAN_DEBUG", "TF_CONFIG"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -37,7 +37,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step_and_the_last_
 ):
     before = {path.name: path.read_bytes() for path in small_run.iterdir()}
     monkeypatch.setattr(
-        "clothinggan.training._binary_crossentropy", lambda _, logits: logits[0, 0] * math.nan
+        "clothinggan.training._binary_crossentropy", lambda _, logits, total: logits[0, 0] * math.nan
     )
     weights = small_run / "clothingGANepoch4.h5"
     assert resume.main(["--weights", str(weights), "--more", "1"]) == 1

@@ -5,7 +5,6 @@ import shutil
 import pytest
 
 from clothinggan import folder
-from clothinggan.errors import ClothingGANError
 
 
 def test_checkpoints_are_ordered_by_how_far_they_came(small_run):
@@ -26,11 +25,13 @@ def test_a_broken_latest_file_is_passed_over_aloud(small_run, tmp_path, capsys):
     assert "clothingGANlatest.h5" in capsys.readouterr().err
 
 
-def test_a_run_from_the_last_epoch_may_write(small_run):
-    folder.require_no_later(small_run, "clothingGAN", epoch=4, step_in_epoch=0)
-
-
-@pytest.mark.parametrize("position", [(3, 1), (0, 0), (-1, 0)])
-def test_a_run_from_an_earlier_step_is_refused(small_run, position):
-    with pytest.raises(ClothingGANError, match="--overwrite"):
-        folder.require_no_later(small_run, "clothingGAN", *position)
+@pytest.mark.parametrize(
+    ("position", "names"),
+    [
+        ((4, 0), []),
+        ((3, 1), ["clothingGANepoch4.h5", "clothingGANlatest.h5"]),
+        ((-1, 0), [*(f"clothingGANepoch{epoch}.h5" for epoch in (1, 2, 3, 4)), "clothingGANlatest.h5"]),
+    ],
+)
+def test_what_is_further_on_than_a_run_is_found(small_run, position, names):
+    assert [path.name for path in folder.find_later(small_run, "clothingGAN", *position)] == names

@@ -1,0 +1,223 @@
+"""Several workers: a TF_CONFIG is read or refused, and they find each other or say who is missing."""
+
+import json
+import socket
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from clothinggan import checkpoint, data, workers
+from clothinggan.errors import ClothingGANError
+from clothinggan.presets import PRESETS
+from clothinggan.workers import Cluster
+
+TWO = ["127.0.0.1:4001", "127.0.0.1:4002"]
+
+
+def config(cluster, kind="worker", index=0):
+    return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
+
+
+def free_ports(count):
+    with_ports = [socket.create_server(("", 0)) for _ in range(count)]
+    ports = [server.getsockname()[1] for server in with_ports]
+    for server in with_ports:
+        server.close()
+    return ports
+
+
+def clusters(count):
+    """The same cluster as each of its workers sees it."""
+    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(count))
+    tasks = tuple(f"/job:worker/replica:0/task:{index}" for index in range(count))
+    return [Cluster(addresses, tasks, index) for index in range(count)]
+
+
+def port_of(address):
+    return int(address.split(":")[1])
+
+
+def connected(address):
+    return socket.create_connection(("127.0.0.1", port_of(address)), 5)
+
+
+def meet(members, terms, wait=20.0):
+    """Has workers meet, each in a thread of its own; returns what each complained of, by its index."""
+    complaints = {}
+
+    def come(member, its_terms):
+        try:
+            workers.meet(member, its_terms, wait)
+        except ClothingGANError as error:
+            complaints[member.index] = str(error)
+
+    pairs = zip(members, terms, strict=True)
+    threads = [threading.Thread(target=come, args=pair, daemon=True) for pair in pairs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+        assert not thread.is_alive()
+    return complaints
+
+
+def test_the_workers_of_tf_config_are_read():
+    cluster = workers.read_cluster(config({"worker": TWO}, index=1))
+    assert (cluster.addresses, cluster.index, cluster.is_chief) == (tuple(TWO), 1, False)
+
+
+def test_a_chief_of_its_own_kind_comes_first():
+    cluster = workers.read_cluster(config({"worker": TWO[1:], "chief": TWO[:1]}))
+    assert (cluster.addresses, cluster.index, cluster.is_chief) == (tuple(TWO), 1, False)
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", '{"cluster": {}}'])
+def test_without_workers_there_is_no_cluster(text):
+    assert workers.read_cluster(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "form"),
+        ("[1]", "form"),
+        ("[" * 100_000, "form"),
+        (json.dumps({"cluster": {"worker": TWO}}), "form"),
+        (json.dumps({"cluster": {"worker": 7}, "task": {"type": "worker", "index": 0}}), "form"),
+        (config({"worker": TWO}, index=2), "task"),
+        (config({"worker": TWO}, index=-1), "task"),
+        (config({"worker": TWO}, index="0 "), "task"),
+        (config({"worker": TWO}, kind="chief"), "task"),
+        (config({"worker": TWO, "ps": TWO}), "parameter servers"),
+        (config({"worker": [TWO[0], "127.0.0.1"]}), "127.0.0.1 is no address"),
+        (config({"worker": [TWO[0], "127.0.0.1:70000"]}), "127.0.0.1:70000 is no address"),
+        (config({"worker": [TWO[0], 4002]}), "4002 is no address"),
+        (config({"worker": [TWO[0], TWO[0]]}), "twice"),
+    ],
+)
+def test_a_broken_tf_config_is_refused_with_the_reason(text, reason):
+    with pytest.raises(ClothingGANError, match=f"TF_CONFIG cannot be used: .*{reason}"):
+        workers.read_cluster(text)
+
+
+def test_auto_trains_alone_where_tf_config_names_one_worker(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", config({"worker": TWO[:1]}))
+    assert workers.find_cluster("auto") is None
+
+
+def test_single_minds_no_tf_config(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "{")
+    assert workers.find_cluster("single") is None
+
+
+def test_multiworker_without_tf_config_is_refused():
+    with pytest.raises(ClothingGANError, match="TF_CONFIG"):
+        workers.find_cluster("multiworker")
+
+
+def test_workers_that_are_all_there_and_agree_go_on():
+    assert meet(clusters(3), ["the same"] * 3) == {}
+
+
+def test_a_worker_may_come_before_the_chief():
+    members = clusters(2)
+    early = threading.Thread(target=workers.meet, args=(members[1], "the same", 20.0), daemon=True)
+    early.start()
+    time.sleep(0.5)
+    workers.meet(members[0], "the same", 20.0)
+    early.join(timeout=20)
+    assert not early.is_alive()
+
+
+def test_a_worker_that_never_comes_is_named_to_all():
+    members = clusters(3)
+    complaints = meet(members[:2], ["the same"] * 2, wait=1.0)
+    assert set(complaints) == {0, 1}
+    assert set(complaints.values()) == {complaints[0]}
+    assert f"no word of worker 2 ({members[0].addresses[2]})" in complaints[0]
+
+
+def test_a_chief_that_never_comes_is_named():
+    members = clusters(2)
+    with pytest.raises(ClothingGANError, match=rf"worker 0 \({members[0].addresses[0]}, the chief\)"):
+        workers.meet(members[1], "the same", wait=0.5)
+
+
+def test_workers_with_other_terms_are_refused():
+    complaints = meet(clusters(2), ["one seed", "another"])
+    assert set(complaints) == {0, 1}
+    assert "worker 1" in complaints[0]
+    assert "other options, data or weights" in complaints[0]
+
+
+def test_a_worker_with_another_list_of_workers_is_refused():
+    chief, worker = clusters(2)
+    other = Cluster((*worker.addresses, "127.0.0.1:9"), (*worker.tasks, ""), 1)
+    complaints = meet([chief, other], ["the same"] * 2)
+    assert "other workers in TF_CONFIG" in complaints[0]
+
+
+def test_a_worker_whose_address_leads_nowhere_is_named():
+    chief, _ = clusters(2)
+    _, lost = chief.addresses
+    stop = threading.Event()
+
+    def greet_from_elsewhere():
+        greeting = {"index": 1, "addresses": list(chief.addresses), "terms": "the same"}
+        while not stop.is_set():
+            try:
+                with connected(chief.addresses[0]) as there:
+                    there.sendall(json.dumps(greeting).encode() + b"\n")
+                    there.recv(100)
+            except OSError:
+                time.sleep(0.05)
+
+    thread = threading.Thread(target=greet_from_elsewhere, daemon=True)
+    thread.start()
+    try:
+        with pytest.raises(ClothingGANError, match=rf"cannot connect to worker 1 \({lost}\)"):
+            workers.meet(chief, "the same", wait=1.0)
+    finally:
+        stop.set()
+        thread.join(timeout=20)
+
+
+def test_strangers_at_the_port_do_not_disturb():
+    members = clusters(2)
+    chief = threading.Thread(target=workers.meet, args=(members[0], "the same", 20.0), daemon=True)
+    chief.start()
+    time.sleep(0.3)
+    for noise in (b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b'{"index": 7}\n', b""):
+        with connected(members[0].addresses[0]) as stranger:
+            stranger.sendall(noise)
+    workers.meet(members[1], "the same", 20.0)
+    chief.join(timeout=20)
+    assert not chief.is_alive()
+
+
+def test_an_address_in_use_is_named():
+    members = clusters(2)
+    with (
+        socket.create_server(("", port_of(members[0].addresses[0]))),
+        pytest.raises(ClothingGANError, match=f"cannot listen at {members[0].addresses[0]}.*in use"),
+    ):
+        workers.meet(members[0], "the same", wait=1.0)
+
+
+def test_the_one_who_is_gone_is_named_by_tensorflows_error():
+    cluster = Cluster(tuple(TWO), ("/job:chief/replica:0/task:0", "/job:worker/replica:0/task:0"), 0)
+    error = RuntimeError("remote target /job:worker/replica:0/task:0 while calling RecvBuf")
+    assert workers.gone(cluster, error) == "worker 1 (127.0.0.1:4002) is gone"
+    assert workers.gone(cluster, RuntimeError("Socket closed")) == "another worker is gone"
+
+
+def test_a_batch_smaller_than_the_number_of_workers_is_refused(small_run, tmp_path):
+    from clothinggan.run import Run
+
+    record = checkpoint.read(small_run / "clothingGANlatest.h5").record
+    gan = SimpleNamespace(preset=PRESETS["clothing"])
+    team = workers.Workers(SimpleNamespace(num_replicas_in_sync=record.batch_size + 1))
+    with pytest.raises(ClothingGANError, match="a batch of 16 cannot be shared by 17 workers"):
+        Run(gan, record, data.load("sample"), tmp_path, None, [], None, team)
