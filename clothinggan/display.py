@@ -208,13 +208,13 @@ class Gallery:
         """Adds images in a square grid; `name` is the file's."""
         from clothinggan.figures import draw_grid
 
-        self._add(draw_grid(images, title, self._new_window()), name)
+        self._add(draw_grid(images, title, self._new_window(title)), name)
 
     def add_image(self, image: np.ndarray, title: str, name: str) -> None:
         """Adds one image, enlarged."""
         from clothinggan.figures import draw_image
 
-        self._add(draw_image(image, title, self._new_window()), name)
+        self._add(draw_image(image, title, self._new_window(title)), name)
 
     def show(self) -> None:
         """Shows the windows until all are closed; files are there already."""
@@ -223,12 +223,12 @@ class Gallery:
 
             plt.show()
 
-    def _new_window(self) -> "Figure | None":
+    def _new_window(self, title: str) -> "Figure | None":
         if self.folder is not None:
             return None
         import matplotlib.pyplot as plt
 
-        return plt.figure(figsize=(6, 6.4))
+        return plt.figure(title, figsize=(6, 6.4))
 
     def _add(self, figure: "Figure", name: str) -> None:
         if self.folder is not None:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from clothinggan.data import CLASS_NAMES
 from clothinggan.errors import ClothingGANError, described, shown
 from clothinggan.presets import DEFAULT_PRESET, PRESETS
 from clothinggan.workers import SECONDS_TO_WAIT, STRATEGIES, Cluster
+
+# Keras imports these where they are installed, for parts of it that nothing here uses: half of its start-up.
+_FOR_OTHER_PARTS_OF_KERAS = ("matplotlib.pyplot", "pandas", "scipy", "sklearn")
 
 FAILED = 1
 INTERRUPTED = 130
@@ -228,7 +231,7 @@ def import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow leaves oneDNN off on processors without AVX-512, where it is three times faster too.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    with _standard_error_held_back():
+    with _standard_error_held_back(), _left_out(_FOR_OTHER_PARTS_OF_KERAS):
         try:
             import tensorflow as tf
         except ImportError as error:
@@ -243,6 +246,18 @@ def import_tensorflow() -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1)
         # Looking for devices is when TensorFlow says what it misses.
         tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _left_out(names: Sequence[str]) -> Iterator[None]:
+    """Has packages do without modules that they can do without, while the block imports them."""
+    names = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(names))
+    try:
+        yield
+    finally:
+        for name in names:
+            sys.modules.pop(name, None)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 # What is tried is this checkout, whichever version is installed.
 sys.path.insert(0, str(CHECKOUT))
@@ -31,10 +33,12 @@ sys.path.insert(0, str(CHECKOUT))
 from clothinggan import checkpoint  # noqa: E402
 from clothinggan.checkpoint import Record  # noqa: E402
 from clothinggan.errors import ClothingGANError  # noqa: E402
+from clothinggan.sample_data import make_split  # noqa: E402
 
 LAST_EPOCH = 12
 LAST_FILE = f"clothingGANepoch{LAST_EPOCH}.h5"
-TRAIN = ["train", "--data", "sample", "--examples", "4", "--batch-size", "2", "--save-every", "1"]
+GARMENTS = 4
+TRAIN = ["train", "--epochs", str(LAST_EPOCH), "--batch-size", "2", "--save-every", "1"]
 SAVES_AIMED_AT = 8  # A process is let live for one to this many temporary files: about two epochs.
 SHARE_INSIDE_SAVES = 0.75  # of the kills are aimed there; not all of them hit.
 SAVE_SECONDS = 0.04  # about how long a temporary file stays
@@ -83,8 +87,9 @@ class Tally:
 class Lane:
     """One run after another, killed again and again, until there have been enough kills."""
 
-    def __init__(self, folder: Path, reference: Path, kills: int, seed: int):
+    def __init__(self, folder: Path, data: Path, reference: Path, kills: int, seed: int):
         self.folder = folder
+        self.data = data
         self.reference = reference
         self.kills = kills
         self.random = random.Random(seed)
@@ -103,7 +108,7 @@ class Lane:
         self._opened = {}
         complete = False
         while not complete:
-            process = start(folder)
+            process = start(folder, self.data)
             if self.tally.kills < self.kills:
                 self._await_moment(process, folder)
                 process.kill()
@@ -155,9 +160,9 @@ class Lane:
             raise Lost(f"{folder / 'history.csv'} differs from that of the run never cut off")
 
 
-def start(folder: Path) -> subprocess.Popen:
+def start(folder: Path, data: Path) -> subprocess.Popen:
     """Starts a process that trains in a folder: from where it stands, or from the start."""
-    command = ["resume"] if any(folder.glob("*.h5")) else [*TRAIN, "--epochs", str(LAST_EPOCH)]
+    command = ["resume"] if any(folder.glob("*.h5")) else [*TRAIN, "--data", str(data)]
     return subprocess.Popen(
         [sys.executable, "-m", f"clothinggan.{command[0]}", *command[1:], "--out", str(folder)],
         cwd=CHECKOUT,
@@ -210,15 +215,18 @@ def crash_test(kills: int, seed: int, jobs: int, folder: Path) -> Tally:
     Raises:
         Lost: If anything was.
     """
+    # A process reads a few garments sooner than it draws all of the sample.
+    data = folder / "garments.npz"
+    np.savez(data, x_train=make_split("train")[0][:GARMENTS])
     reference = folder / "never_cut_off"
     reference.mkdir()
-    process = start(reference)
+    process = start(reference, data)
     _, said = process.communicate()
     if process.returncode:
         raise Lost(f"the run that is not cut off fails: {said.strip()}")
     shares = [kills // jobs + (lane < kills % jobs) for lane in range(jobs)]
     lanes = [
-        Lane(folder / f"lane{number}", reference, share, seed * 1000 + number)
+        Lane(folder / f"lane{number}", data, reference, share, seed * 1000 + number)
         for number, share in enumerate(shares)
     ]
     with ThreadPoolExecutor(jobs) as threads:

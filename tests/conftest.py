@@ -1,13 +1,15 @@
 """What several test modules share: small runs, real processes, and files to open."""
 
+import functools
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from clothinggan import options
+from clothinggan import options, sample_data
 
 # Of tests run side by side each has a core: threads of two that share all cores mostly wait for each other.
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
@@ -16,6 +18,9 @@ if WORKER and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {CORES[int(WORKER.removeprefix("gw")) % len(CORES)]})
 
 options.import_tensorflow()
+
+# All garments are drawn once, and not for each test.
+sample_data.make_split = functools.cache(sample_data.make_split)
 
 SMALL = ["--data", "sample", "--examples", "40", "--batch-size", "16"]  # 2 steps an epoch, 8 images left over
 
@@ -28,6 +33,15 @@ def _own_surroundings(tmp_path, monkeypatch):
     monkeypatch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", "/tmp/clothinggan-tests-matplotlib"))
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "KERAS_HOME", "CLOTHINGGAN_DEBUG", "TF_CONFIG"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def few_garments(tmp_path_factory) -> Path:
+    """A file of 165 drawn garments: a process reads them sooner than it draws all of the sample."""
+    path = tmp_path_factory.mktemp("few_garments") / "garments.npz"
+    images, labels = sample_data.make_split("train")
+    np.savez(path, x_train=images[:165], y_train=labels[:165])
+    return path
 
 
 @pytest.fixture(scope="session")

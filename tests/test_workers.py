@@ -7,6 +7,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import tensorflow as tf
 
 from clothinggan import checkpoint, data, workers
 from clothinggan.errors import ClothingGANError
@@ -221,3 +222,16 @@ def test_a_batch_smaller_than_the_number_of_workers_is_refused(small_run, tmp_pa
     team = workers.Workers(SimpleNamespace(num_replicas_in_sync=record.batch_size + 1))
     with pytest.raises(ClothingGANError, match="a batch of 16 cannot be shared by 17 workers"):
         Run(gan, record, data.load("sample"), tmp_path, None, [], None, team)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "gpus", "taken"),
+    [("auto", 2, 2), ("auto", 1, 1), ("auto", 0, 1), ("single", 2, 1), ("mirrored", 2, 2)],
+)
+def test_several_gpus_are_used_unless_single_is_asked_for(strategy, gpus, taken, monkeypatch):
+    found = [SimpleNamespace(name=f"GPU:{index}") for index in range(gpus)]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: found if kind == "GPU" else [])
+    monkeypatch.setattr(
+        tf.distribute, "MirroredStrategy", lambda names: SimpleNamespace(num_replicas_in_sync=len(names))
+    )
+    assert workers.gather(strategy, None, "", wait=1).strategy.num_replicas_in_sync == taken
