@@ -94,16 +94,16 @@ class Record:
     evaluate_every: int | None = None
     previews: int = 0
 
-    def terms(self, digest: str = "") -> str:
+    def terms(self, digests: Sequence[str] = ()) -> str:
         """What all workers of a run have to be started alike in, as a digest: what decides on the numbers.
 
         Args:
-            digest: That of the weights that the run goes on from.
+            digests: Those of the files that the run goes on from.
         """
         names = ["preset", "seed", "batch_size", "epochs", "fingerprint", "precision"]
         names += ["epoch", "step_in_epoch", "step"]
         decisive = {name: getattr(self, name) for name in names}
-        return hashlib.sha256(json.dumps([decisive, digest]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([decisive, *digests]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

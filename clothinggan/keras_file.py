@@ -17,6 +17,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from clothinggan import fast
 from clothinggan.errors import ClothingGANError
 from clothinggan.hdf5 import Contents
 
@@ -28,6 +29,7 @@ MAX_LAYER_OUTPUTS = 2**20
 MAX_OUTPUTS = 2**22
 MAX_PRODUCTS = 2**31
 MAX_LATENT_SIZE = 10_000
+MAX_INTEGER = 2**31 - 1  # TensorFlow ends the process at a stride that is larger.
 MAX_LAYERS = 300
 MAX_NESTING = 8
 MAX_CONFIGURATION_LENGTH = 2**20
@@ -110,7 +112,7 @@ def build_model(contents: Contents, path: Path) -> keras.Model:
             model = _Builder().build(json.loads(text))
         _set_weights(model, weights)
         # Layers may fit together on paper alone.
-        model(np.zeros((2, *model.input_shape[1:]), np.float32), training=False)
+        fast.apply(model, np.zeros((2, *model.input_shape[1:]), np.float32), training=False)
     except _Unfit as unfit:
         raise ClothingGANError(f"{path} cannot be used: {unfit}") from unfit
     except RecursionError as error:
@@ -325,6 +327,8 @@ def _build_layer(configuration: dict) -> keras.Layer:
 
 
 def _plain(value: object, what: str) -> object:
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise _Unfit(f"its {what} is {value}, which is more than any layer needs")
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list) and len(value) <= 16:

@@ -55,7 +55,7 @@ def resume(arguments: argparse.Namespace) -> int:
     found = checkpoint.read(arguments.weights or _furthest(arguments.out, arguments.model))
     preset = _preset(found, arguments.model)
     other = _discriminator_file(found, arguments.discriminator_weights)
-    record, dataset = _record_and_data(found, preset, arguments)
+    record, dataset = _record_and_data(found, preset, arguments, cluster)
 
     position = record.epoch, record.step_in_epoch
     with options.run_folder(arguments, preset.file_prefix, *position, cluster) as later:
@@ -64,7 +64,8 @@ def resume(arguments: argparse.Namespace) -> int:
         from clothinggan.run import Run, library_versions, thread_count
         from clothinggan.training import GAN
 
-        team = workers.gather(arguments.strategy, cluster, record.terms(found.digest), arguments.wait)
+        digests = [file.digest for file in (found, other) if file]
+        team = workers.gather(arguments.strategy, cluster, record.terms(digests), arguments.wait)
         with team.strategy.scope():
             generator = found.generator
             _, discriminator = build_networks(preset, record.seed)
@@ -136,12 +137,13 @@ def _take_on(file: Checkpoint, discriminator: "keras.Model", preset: Preset) -> 
 
 
 def _record_and_data(
-    found: Checkpoint, preset: Preset, arguments: argparse.Namespace
+    found: Checkpoint, preset: Preset, arguments: argparse.Namespace, cluster: workers.Cluster | None
 ) -> tuple[Record, Dataset]:
     """The record to go on with, as the file and the options say, and the images."""
     source = data.resolve(
         arguments.data or (found.record.data if found.record else None) or data.default_source()
     )
+    workers.check_source(cluster, source)
     dataset = data.load(source)
     if found.record:
         record = found.record

@@ -40,6 +40,7 @@ _SIGNS_OF_A_LOST_WORKER = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
 )
 
 
@@ -81,7 +82,8 @@ class Run:
             )
         replicas = workers.strategy.num_replicas_in_sync
         if record.batch_size < replicas:
-            raise ClothingGANError(f"a batch of {record.batch_size} cannot be shared by {replicas} workers")
+            what = "workers" if workers.cluster else "devices"
+            raise ClothingGANError(f"a batch of {record.batch_size} cannot be shared by {replicas} {what}")
         self.workers = workers
         # Made first, so that data without test images is refused before the training and not after it.
         self.judge = Judge(dataset) if record.evaluate_every and workers.is_chief else None

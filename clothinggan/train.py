@@ -38,6 +38,7 @@ def train(arguments: argparse.Namespace) -> int:
     preset = PRESETS[arguments.model]
     cluster = workers.find_cluster(arguments.strategy)
     source = data.resolve(arguments.data or data.default_source())
+    workers.check_source(cluster, source)
     dataset = data.load(source)
     if arguments.examples:
         dataset = dataset.take(arguments.examples)

@@ -73,12 +73,15 @@ class GAN(keras.Model):
         self.g_loss = keras.metrics.Mean("g_loss")
         # The compiler for GPUs, XLA, makes this step three times slower on a CPU.
         on_gpu = bool(tf.config.list_logical_devices("GPU"))
-        self.compile(optimizer=self.generator_optimizer, jit_compile="auto" if on_gpu else False)
+        # Nor can it compile what several replicas exchange.
+        alone = self.strategy.num_replicas_in_sync == 1
+        self.compile(optimizer=self.generator_optimizer, jit_compile="auto" if on_gpu and alone else False)
         self.built = True
         self.keeps_sums = False
         self._sound = tf.Variable(True, trainable=False)
         self._stop_wanted = tf.Variable(0.0, trainable=False)
         self._stop_agreed = tf.Variable(False, trainable=False)
+        self._compare = tf.function(lambda: self.strategy.run(self._checksums), autograph=False)
         self._part_dropout()
 
     def make_train_function(self, force: bool = False) -> None:
@@ -239,8 +242,7 @@ class GAN(keras.Model):
 
     def replicas_agree(self) -> bool:
         """Whether all replicas, of all processes, hold the same numbers; all processes have to ask."""
-        sums = tf.function(lambda: self.strategy.run(self._checksums), autograph=False)()
-        (first, *_) = self.strategy.experimental_local_results(sums)
+        (first, *_) = self.strategy.experimental_local_results(self._compare())
         return len(set(first.numpy().tolist())) == 1
 
     def _checksums(self) -> tf.Tensor:

@@ -9,11 +9,12 @@ import contextlib
 import json
 import os
 import re
+import select
 import signal
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clothinggan.errors import ClothingGANError, shown
@@ -26,6 +27,8 @@ SECONDS_TO_WAIT = 300
 _MAX_MESSAGE = 10_000  # bytes
 _SECONDS_BETWEEN_TRIES = 0.2
 _SECONDS_TO_ANSWER = 5.0
+# What reading a message raises where it is none of ours.
+_NO_SENSE = (OSError, ValueError, KeyError, TypeError, RecursionError)
 _ADDRESS = re.compile(r"([^:\s/]+):([0-9]{1,5})")
 
 
@@ -136,6 +139,15 @@ def find_cluster(strategy: str) -> Cluster | None:
     return cluster if cluster and len(cluster.addresses) > 1 else None
 
 
+def check_source(cluster: Cluster | None, source: str) -> None:
+    """Refuses data that cannot be read before the workers of a cluster have met."""
+    if cluster and source.startswith("tfds:"):
+        raise ClothingGANError(
+            f"several workers cannot read {shown(source)}: TensorFlow would be at work before they have met; "
+            "name an .npz or a folder with --data"
+        )
+
+
 def gather(strategy: str, cluster: Cluster | None, terms: str, wait: float) -> Workers:
     """Makes the strategy that the user asked for; several processes wait for each other first.
 
@@ -157,7 +169,7 @@ def gather(strategy: str, cluster: Cluster | None, terms: str, wait: float) -> W
         with _signals_as_they_are():
             return Workers(tf.distribute.MultiWorkerMirroredStrategy(), cluster)
     gpus = tf.config.list_logical_devices("GPU")
-    if strategy == "mirrored" or (strategy == "auto" and len(gpus) > 1):
+    if strategy == "mirrored" or (strategy != "single" and len(gpus) > 1):
         devices = gpus or tf.config.list_logical_devices("CPU")
         return Workers(tf.distribute.MirroredStrategy([device.name for device in devices]))
     return Workers(tf.distribute.get_strategy())
@@ -168,10 +180,10 @@ def meet(cluster: Cluster, terms: str, wait: float) -> None:
 
     TensorFlow itself waits for a missing worker for ever, deaf to signals. Here each worker listens at its
     address and says to the chief that it is there; the chief tries whether it can be reached, and lets all
-    go when the last has come.
+    go when the last has come. A worker that dies in the second after that is still waited for.
 
     Raises:
-        ClothingGANError: If a worker is missing after `wait` seconds, or has other terms.
+        ClothingGANError: If a worker is missing after `wait` seconds, cannot be reached or has other terms.
     """
     deadline = time.monotonic() + wait
     own = cluster.addresses[cluster.index]
@@ -196,37 +208,42 @@ def gone(cluster: Cluster, error: Exception) -> str:
     return f"{' and '.join(named) or 'another worker'} is gone"
 
 
-@dataclass
-class _Attendance:
-    """Whom the chief has seen."""
-
-    connections: dict[int, socket.socket] = field(default_factory=dict)
-    unreachable: set[int] = field(default_factory=set)
-
-    def missing(self, cluster: Cluster) -> list[int]:
-        return [index for index in range(1, len(cluster.addresses)) if index not in self.connections]
-
-
 def _receive_all(listener: socket.socket, cluster: Cluster, terms: str, deadline: float, wait: float) -> None:
-    seen = _Attendance()
+    """The chief's part: lets all go, or tells all who are there why not."""
+    present: dict[int, socket.socket] = {}
+
+    def missing() -> list[int]:
+        return [index for index in range(1, len(cluster.addresses)) if index not in present]
+
+    refusal = None
     try:
-        refusal = None
-        while not refusal and seen.missing(cluster):
+        while missing() and not refusal:
             if time.monotonic() > deadline:
-                refusal = _missing(cluster, seen, wait)
-            else:
-                refusal = _receive(listener, cluster, terms, seen)
-        for connection in seen.connections.values():
+                names = " and ".join(cluster.name(index) for index in missing())
+                refusal = (
+                    f"after {wait:g} s there is no word of {names}; start it, or wait longer with --wait"
+                )
+                break
+            refusal = _receive(listener, cluster, terms, present)
+            _forget_the_gone(present)
+            if refusal:
+                # Who is about to come hears it too.
+                deadline = min(deadline, time.monotonic() + _SECONDS_TO_ANSWER)
+                while missing() and time.monotonic() < deadline:
+                    _receive(listener, cluster, terms, present)
+        for connection in present.values():
             with contextlib.suppress(OSError):
                 _send(connection, {"refusal": refusal})
-        if refusal:
-            raise ClothingGANError(refusal)
     finally:
-        for connection in seen.connections.values():
+        for connection in present.values():
             connection.close()
+    if refusal:
+        raise ClothingGANError(refusal)
 
 
-def _receive(listener: socket.socket, cluster: Cluster, terms: str, seen: _Attendance) -> str | None:
+def _receive(
+    listener: socket.socket, cluster: Cluster, terms: str, present: dict[int, socket.socket]
+) -> str | None:
     """Takes one worker's word, if one comes; returns why the training cannot begin, if it says so."""
     listener.settimeout(_SECONDS_BETWEEN_TRIES)
     try:
@@ -239,40 +256,49 @@ def _receive(listener: socket.socket, cluster: Cluster, terms: str, seen: _Atten
         index = greeting["index"]
         if type(index) is not int or not 0 < index < len(cluster.addresses):
             raise ValueError
-        alike = greeting["addresses"] == list(cluster.addresses), greeting["terms"] == terms
-    except (OSError, ValueError, KeyError, TypeError):
+        same_cluster = greeting["addresses"] == list(cluster.addresses)
+        same_terms = greeting["terms"] == terms
+    except _NO_SENSE:
         connection.close()  # Not one of ours.
         return None
-    if index in seen.connections:
-        seen.connections.pop(index).close()  # It has been started again.
-    if alike != (True, True):
-        seen.connections[index] = connection
-        what = "options, data or weights" if alike[0] else "workers in TF_CONFIG"
+    if index in present:
+        present.pop(index).close()  # It has been started again.
+    present[index] = connection
+    if not (same_cluster and same_terms):
+        what = "options, data or weights" if same_cluster else "workers in TF_CONFIG"
         return f"{cluster.name(index)} was started with other {what} than the chief; start all workers alike"
     try:
         socket.create_connection(_split(cluster.addresses[index]), _SECONDS_TO_ANSWER).close()
-    except OSError:
-        seen.unreachable.add(index)
-        connection.close()
-        return None
-    seen.connections[index] = connection
+    except (OSError, ValueError):
+        name = cluster.name(index)
+        return f"the chief cannot connect to {name}: look at its address in TF_CONFIG and at the firewall"
     return None
 
 
+def _forget_the_gone(present: dict[int, socket.socket]) -> None:
+    """Leaves out who has hung up: a worker says nothing more, so what can be read of it is its end."""
+    ended, _, _ = select.select(list(present.values()), [], [], 0)
+    for index, connection in list(present.items()):
+        if connection in ended:
+            present.pop(index).close()
+
+
 def _report_to_chief(cluster: Cluster, terms: str, deadline: float, wait: float) -> None:
+    """The part of all others: says that it is there, and hears from the chief whether to go."""
     greeting = {"index": cluster.index, "addresses": cluster.addresses, "terms": terms}
-    has_answered = False
     while True:
+        chief_is_there = False
         try:
             with socket.create_connection(_split(cluster.addresses[0]), _SECONDS_TO_ANSWER) as connection:
                 _send(connection, greeting)
-                has_answered = True
+                chief_is_there = True
                 # The chief speaks last, and names who is missing.
                 connection.settimeout(max(deadline - time.monotonic(), 0) + 2 * _SECONDS_TO_ANSWER)
                 refusal = _read(connection)["refusal"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except _NO_SENSE as error:
             if time.monotonic() > deadline:
-                what = "still waits for others" if has_answered else "has not answered"
+                waits = chief_is_there and isinstance(error, TimeoutError)
+                what = "still waits for others" if waits else "has not answered"
                 raise ClothingGANError(
                     f"after {wait:g} s {cluster.name(0)} {what}; "
                     "start all workers, or wait longer with --wait"
@@ -282,14 +308,6 @@ def _report_to_chief(cluster: Cluster, terms: str, deadline: float, wait: float)
         if refusal:
             raise ClothingGANError(str(refusal))
         return
-
-
-def _missing(cluster: Cluster, seen: _Attendance, wait: float) -> str:
-    missing = seen.missing(cluster)
-    names = " and ".join(cluster.name(index) for index in missing)
-    if seen.unreachable.issuperset(missing):
-        return f"the chief cannot connect to {names}: look at its address in TF_CONFIG and at the firewall"
-    return f"after {wait:g} s there is no word of {names}; start it, or wait longer with --wait"
 
 
 def _send(connection: socket.socket, message: dict[str, object]) -> None:

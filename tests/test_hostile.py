@@ -106,7 +106,7 @@ def test_a_function_of_os_is_refused_by_its_name(tmp_path, refusal):
 
 
 def test_a_layer_of_10_to_the_12_neurons_is_refused(tmp_path, refusal):
-    assert "'layer0'" in refusal(describe(tmp_path / "x.h5", ("Dense", {"units": 10**12}), IMAGE))
+    assert "Dense.units is 10" in refusal(describe(tmp_path / "x.h5", ("Dense", {"units": 10**12}), IMAGE))
 
 
 def test_a_configuration_nested_20_000_deep_is_refused(tmp_path, refusal):

@@ -173,8 +173,16 @@ def huge_layer(configuration):
     layer(configuration, 1)["config"]["units"] = 10**12
 
 
+def large_layer(configuration):
+    layer(configuration, 1)["config"]["units"] = 10**9
+
+
 def huge_dilation(configuration):
     layer(configuration, -1)["config"]["dilation_rate"] = [10**15, 10**15]
+
+
+def two_open_sizes(configuration):
+    layer(configuration, 2)["config"]["target_shape"] = [-1, -1, 1]
 
 
 def no_dilation(configuration):
@@ -209,8 +217,10 @@ def long_configuration(configuration):
         (function_by_name, "'os.system'"),
         (custom_class, "'Dense', which is not accepted"),
         (unknown_class, "'TFOpLambda'"),
-        (huge_layer, "numbers an image"),
-        (huge_dilation, "does not describe a model that can be built"),
+        (huge_layer, r"Dense\.units is 10+, which is more"),
+        (large_layer, "numbers an image"),
+        (huge_dilation, r"SeparableConv2D\.dilation_rate is 10+, which is more"),
+        (two_open_sizes, "does not describe a model that can be built"),
         (no_dilation, "does not describe a model that can be built"),
         (huge_image, "numbers an image"),
         (deep_nesting, "nests too deep"),

@@ -160,29 +160,72 @@ def test_a_worker_with_another_list_of_workers_is_refused():
     assert "other workers in TF_CONFIG" in complaints[0]
 
 
-def test_a_worker_whose_address_leads_nowhere_is_named():
-    chief, _ = clusters(2)
-    _, lost = chief.addresses
-    stop = threading.Event()
+def greet(cluster, index, terms="the same"):
+    """Says to the chief what a worker says, without listening anywhere."""
+    connection = connected(cluster.addresses[0])
+    greeting = {"index": index, "addresses": list(cluster.addresses), "terms": terms}
+    connection.sendall(json.dumps(greeting).encode() + b"\n")
+    return connection
 
-    def greet_from_elsewhere():
-        greeting = {"index": 1, "addresses": list(chief.addresses), "terms": "the same"}
-        while not stop.is_set():
-            try:
-                with connected(chief.addresses[0]) as there:
-                    there.sendall(json.dumps(greeting).encode() + b"\n")
-                    there.recv(100)
-            except OSError:
-                time.sleep(0.05)
 
-    thread = threading.Thread(target=greet_from_elsewhere, daemon=True)
+def in_the_background(function, *arguments):
+    thread = threading.Thread(target=function, args=arguments, daemon=True)
     thread.start()
-    try:
-        with pytest.raises(ClothingGANError, match=rf"cannot connect to worker 1 \({lost}\)"):
-            workers.meet(chief, "the same", wait=1.0)
-    finally:
-        stop.set()
-        thread.join(timeout=20)
+    time.sleep(0.5)
+    return thread
+
+
+def test_a_worker_whose_address_leads_nowhere_is_named_to_all():
+    chief, _ = clusters(2)
+    heard = []
+
+    def come_from_elsewhere():
+        time.sleep(1)  # The chief comes first.
+        with greet(chief, 1) as connection:
+            heard.append(json.loads(connection.recv(1000))["refusal"])
+
+    elsewhere = in_the_background(come_from_elsewhere)
+    with pytest.raises(ClothingGANError, match=rf"cannot connect to worker 1 \({chief.addresses[1]}\)"):
+        workers.meet(chief, "the same", wait=10.0)
+    elsewhere.join(timeout=20)
+    assert "firewall" in heard[0]
+
+
+def test_a_worker_that_has_hung_up_is_missing():
+    members = clusters(3)
+    complaints = {}
+
+    def come_as_chief():
+        try:
+            workers.meet(members[0], "the same", 2.0)
+        except ClothingGANError as error:
+            complaints[0] = str(error)
+
+    chief = in_the_background(come_as_chief)
+    with socket.create_server(("", port_of(members[0].addresses[1]))):
+        greet(members[0], 1).close()
+        time.sleep(0.5)
+        complaints |= meet(members[2:], ["the same"], wait=2.0)
+    chief.join(timeout=20)
+    assert members[0].name(1) in complaints[0]
+    assert members[0].name(2) not in complaints[0]
+    assert complaints[2] == complaints[0]
+
+
+def test_who_comes_after_a_refusal_hears_the_reason_too():
+    members = clusters(3)
+    complaints = {}
+
+    def come(index, terms):
+        complaints.update(meet([members[index]], [terms], wait=10.0))
+
+    others = [in_the_background(come, 0, "the same"), in_the_background(come, 1, "another")]
+    come(2, "the same")
+    for other in others:
+        other.join(timeout=20)
+    assert "worker 1" in complaints[0]
+    assert set(complaints.values()) == {complaints[0]}
+    assert set(complaints) == {0, 1, 2}
 
 
 def test_strangers_at_the_port_do_not_disturb():
@@ -190,7 +233,7 @@ def test_strangers_at_the_port_do_not_disturb():
     chief = threading.Thread(target=workers.meet, args=(members[0], "the same", 20.0), daemon=True)
     chief.start()
     time.sleep(0.3)
-    for noise in (b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b'{"index": 7}\n', b""):
+    for noise in (b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b'{"index": 7}\n', b"[" * 9_999 + b"\n", b""):
         with connected(members[0].addresses[0]) as stranger:
             stranger.sendall(noise)
     workers.meet(members[1], "the same", 20.0)
@@ -220,7 +263,7 @@ def test_a_batch_smaller_than_the_number_of_workers_is_refused(small_run, tmp_pa
     record = checkpoint.read(small_run / "clothingGANlatest.h5").record
     gan = SimpleNamespace(preset=PRESETS["clothing"])
     team = workers.Workers(SimpleNamespace(num_replicas_in_sync=record.batch_size + 1))
-    with pytest.raises(ClothingGANError, match="a batch of 16 cannot be shared by 17 workers"):
+    with pytest.raises(ClothingGANError, match="a batch of 16 cannot be shared by 17 devices"):
         Run(gan, record, data.load("sample"), tmp_path, None, [], None, team)
 
 
@@ -235,3 +278,8 @@ def test_several_gpus_are_used_unless_single_is_asked_for(strategy, gpus, taken,
         tf.distribute, "MirroredStrategy", lambda names: SimpleNamespace(num_replicas_in_sync=len(names))
     )
     assert workers.gather(strategy, None, "", wait=1).strategy.num_replicas_in_sync == taken
+
+
+def test_a_cluster_reads_no_tensorflow_datasets():
+    with pytest.raises(ClothingGANError, match="several workers cannot read tfds:fashion_mnist"):
+        workers.check_source(clusters(2)[0], "tfds:fashion_mnist")
