@@ -107,6 +107,16 @@ def test_importing_the_package_does_not_import_tensorflow():
     assert done.stdout.split()[1] == "False"
 
 
+def test_tensorflow_comes_without_what_nothing_here_uses_and_that_can_be_had_later():
+    program = (
+        "import sys; from clothinggan import options; options.import_tensorflow();"
+        "print(*(name for name in ('sklearn', 'scipy', 'matplotlib.pyplot') if name in sys.modules));"
+        "import sklearn, scipy, matplotlib.pyplot, keras; keras.Sequential([keras.layers.Dense(1)])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
 def test_every_public_name_of_the_package_is_there():
     import clothinggan
 
