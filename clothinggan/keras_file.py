@@ -29,7 +29,6 @@ MAX_LAYER_OUTPUTS = 2**20
 MAX_OUTPUTS = 2**22
 MAX_PRODUCTS = 2**31
 MAX_LATENT_SIZE = 10_000
-MAX_INTEGER = 2**31 - 1  # TensorFlow ends the process at a stride that is larger.
 MAX_LAYERS = 300
 MAX_NESTING = 8
 MAX_CONFIGURATION_LENGTH = 2**20
@@ -327,7 +326,8 @@ def _build_layer(configuration: dict) -> keras.Layer:
 
 
 def _plain(value: object, what: str) -> object:
-    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+    # TensorFlow ends the process at a stride that is larger.
+    if isinstance(value, int) and abs(value) > np.iinfo(np.int32).max:
         raise _Unfit(f"its {what} is {value}, which is more than any layer needs")
     if value is None or isinstance(value, bool | int | float | str):
         return value

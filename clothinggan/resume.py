@@ -64,7 +64,7 @@ def resume(arguments: argparse.Namespace) -> int:
         from clothinggan.run import Run, library_versions, thread_count
         from clothinggan.training import GAN
 
-        digests = [file.digest for file in (found, other) if file]
+        digests = [file.digest for file in (found, other) if file and cluster]
         team = workers.gather(arguments.strategy, cluster, record.terms(digests), arguments.wait)
         with team.strategy.scope():
             generator = found.generator

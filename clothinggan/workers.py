@@ -160,7 +160,7 @@ def gather(strategy: str, cluster: Cluster | None, terms: str, wait: float) -> W
         wait: How many seconds to wait for the other workers.
 
     Raises:
-        ClothingGANError: If a worker is missing or has other terms.
+        ClothingGANError: See `meet`.
     """
     import tensorflow as tf
 

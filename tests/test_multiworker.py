@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from test_workers import free_ports
+from benchmark_scaling import free_ports
 
 from clothinggan import checkpoint
 

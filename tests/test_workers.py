@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
+from benchmark_scaling import free_ports
 
 from clothinggan import checkpoint, data, workers
 from clothinggan.errors import ClothingGANError
@@ -19,14 +20,6 @@ TWO = ["127.0.0.1:4001", "127.0.0.1:4002"]
 
 def config(cluster, kind="worker", index=0):
     return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
-
-
-def free_ports(count):
-    with_ports = [socket.create_server(("", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in with_ports]
-    for server in with_ports:
-        server.close()
-    return ports
 
 
 def clusters(count):
