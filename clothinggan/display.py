@@ -157,10 +157,10 @@ def make_timelapse(found: Sequence[Checkpoint], arguments: argparse.Namespace) -
     """Writes an animation through checkpoints, in the order of their epochs; returns the exit status."""
     found = sorted(found, key=lambda file: file.epoch)
     frames = [_draw(file, GRID_IMAGES, arguments.seed, _classes(file, arguments))[0] for file in found]
-    from clothinggan.figures import save_gif, tile
+    from clothinggan.figures import save_timelapse, tile
 
-    # The last stands longer, so that one sees where it ends.
-    save_gif([tile(frame) for frame in frames], arguments.timelapse, [0.3] * (len(frames) - 1) + [2])
+    captions = [f"epoch {file.epoch}" for file in found]
+    save_timelapse([tile(frame) for frame in frames], captions, arguments.timelapse)
     print(f"{arguments.timelapse}: epochs {', '.join(str(file.epoch) for file in found)}")
     return 0
 

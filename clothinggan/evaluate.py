@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clothinggan import checkpoint, data, files, options
+from clothinggan import checkpoint, classifier, data, files, options
 from clothinggan.checkpoint import Checkpoint
 from clothinggan.data import Dataset
 from clothinggan.quality import IMAGES, MIN_IMAGES, Judge, Scores
@@ -222,6 +222,7 @@ def _as_json(lines: list[Line], references: list[Line], best: Line, count: int, 
     report = {
         "data": source,
         "images": count,
+        "classifier": classifier.facts()["sha256"],
         "classes": list(data.CLASS_NAMES),
         "best": best.name,
         "files": [entry(line) for line in lines],

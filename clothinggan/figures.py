@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont, ImageSequence
 
 from clothinggan.files import replacing
+
+CAPTION_HEIGHT = 20  # pixels under each frame of an animation
 
 
 def draw_grid(images: np.ndarray, title: str, figure: Figure | None = None) -> Figure:
@@ -139,13 +141,28 @@ def save_gif(frames: Sequence[np.ndarray], path: Path, seconds: Sequence[float])
         path: Where to.
         seconds: How long each frame stands.
     """
-    # 64 greys look like 256 and take half the bytes.
-    pictures = [
-        Image.fromarray(np.uint8(np.round(frame * 63) * (255 / 63))).resize(
-            (2 * frame.shape[1], 2 * frame.shape[0]), Image.Resampling.NEAREST
-        )
-        for frame in frames
-    ]
+    _save_animation([_enlarged(frame) for frame in frames], path, seconds)
+
+
+def save_timelapse(frames: Sequence[np.ndarray], captions: Sequence[str], path: Path) -> None:
+    """Writes an animated GIF as `save_gif` does, with a line of text under each frame."""
+    pictures = [_captioned(_enlarged(frame), line) for frame, line in zip(frames, captions, strict=True)]
+    # The last stands longer, so that one sees where it ends.
+    _save_animation(pictures, path, [0.3] * (len(frames) - 1) + [2], comment="\n".join(captions))
+
+
+def load_timelapse(path: Path) -> dict[str, np.ndarray]:
+    """The frames of an animation that `save_timelapse` wrote, by their captions."""
+    with Image.open(path) as animation:
+        captions = animation.info["comment"].decode().split("\n")
+        pictures = [np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(animation)]
+    frames = [picture[:-CAPTION_HEIGHT:2, ::2] / np.float32(255) for picture in pictures]
+    return dict(zip(captions, frames, strict=True))
+
+
+def _save_animation(
+    pictures: Sequence[Image.Image], path: Path, seconds: Sequence[float], **options: object
+) -> None:
     with replacing(path) as temporary:
         pictures[0].save(
             temporary,
@@ -154,7 +171,22 @@ def save_gif(frames: Sequence[np.ndarray], path: Path, seconds: Sequence[float])
             duration=[round(1000 * each) for each in seconds],
             loop=0,
             optimize=True,
+            **options,
         )
+
+
+def _enlarged(frame: np.ndarray) -> Image.Image:
+    # 64 greys look like 256 and take half the bytes.
+    picture = Image.fromarray(np.uint8(np.round(frame * 63) * (255 / 63)))
+    return picture.resize((2 * frame.shape[1], 2 * frame.shape[0]), Image.Resampling.NEAREST)
+
+
+def _captioned(picture: Image.Image, caption: str) -> Image.Image:
+    larger = Image.new("L", (picture.width, picture.height + CAPTION_HEIGHT), color=255)
+    larger.paste(picture)
+    middle = picture.width // 2, picture.height + CAPTION_HEIGHT // 2
+    ImageDraw.Draw(larger).text(middle, caption, fill=0, anchor="mm", font=ImageFont.load_default(13))
+    return larger
 
 
 def _show_small(axes: Axes, image: np.ndarray, caption: str) -> None:

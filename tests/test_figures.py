@@ -50,3 +50,14 @@ def test_losses_and_accuracies_have_a_curve_each(epochs):
 def test_a_png_is_a_png(tmp_path):
     figures.save_png(figures.draw_losses(HISTORY), tmp_path / "x.png")
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_timelapse_can_be_taken_apart_again_and_is_the_same_put_together(tmp_path):
+    random = np.random.default_rng(0)
+    frames = {f"epoch {epoch}": random.random((20, 60), np.float32) for epoch in (5, 10)}
+    figures.save_timelapse(list(frames.values()), list(frames), tmp_path / "x.gif")
+    loaded = figures.load_timelapse(tmp_path / "x.gif")
+    assert list(loaded) == ["epoch 5", "epoch 10"]
+    assert all(np.allclose(loaded[caption], frames[caption], atol=1 / 63) for caption in frames)
+    figures.save_timelapse(list(loaded.values()), list(loaded), tmp_path / "y.gif")
+    assert (tmp_path / "y.gif").read_bytes() == (tmp_path / "x.gif").read_bytes()

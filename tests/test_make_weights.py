@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,13 @@ from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from pkgutil import resolve_name
 
+import numpy as np
 import pytest
+from conftest import SMALL
 
-from clothinggan import checkpoint
+from clothinggan import checkpoint, train
+from clothinggan.figures import load_timelapse
+from clothinggan.presets import PRESETS
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "make_weights"
 
@@ -30,8 +35,9 @@ def make_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "WEIGHTS", tmp_path / "weights")
     monkeypatch.setattr(module, "TRIALS", tmp_path / "weights" / "trials.md")
 
-    def call(command, *arguments, check):
+    def call(command, *arguments, check=False):
         assert resolve_name(f"clothinggan.{command}").main([str(argument) for argument in arguments]) == 0
+        return 0
 
     monkeypatch.setattr(module, "call", call)
     return module
@@ -48,6 +54,63 @@ def test_the_last_numbered_file_is_published_with_its_figures(make_weights, smal
     assert f"| clothingGANepoch4.h5 | {measured['fcd']:.3f} |" in page
     for name, content in published.items():
         assert f"{hashlib.sha256(content).hexdigest()}  {name}\n" in page
+
+
+@pytest.fixture
+def example(make_weights):
+    """An example of four epochs, three of which are measured."""
+    return make_weights.Example(PRESETS["clothing"], 4, (1, 3, 4), "")
+
+
+def epochs_told(example):
+    """The epochs in the table, and in the animation."""
+    lines = json.loads(example.path("evaluation.json").read_text())["files"]
+    return [line["epoch"] for line in lines], list(load_timelapse(example.path("timelapse.gif")))
+
+
+def moved(run, epochs, folder):
+    """Another machine's folder, with the files of these epochs alone."""
+    folder.mkdir()
+    for epoch in epochs:
+        shutil.copy(run / f"clothingGANepoch{epoch}.h5", folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_run_that_moved_to_another_machine_keeps_what_was_told_of_it(
+    make_weights, example, small_run, tmp_path
+):
+    make_weights.publish(example, "sample", moved(small_run, (1, 2), tmp_path / "one"))
+    assert epochs_told(example) == ([1, 2], ["epoch 1", "epoch 2"])
+    make_weights.publish(example, "sample", moved(small_run, (3, 4), tmp_path / "another"))
+    assert epochs_told(example) == ([1, 3, 4], ["epoch 1", "epoch 2", "epoch 3", "epoch 4"])
+    assert "| clothingGANepoch1.h5 |" in (make_weights.WEIGHTS / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_what_was_told_of_another_run_goes(make_weights, example, small_run, tmp_path):
+    other = [*SMALL, "--seed", "1", "--epochs", "2", "--save-every", "1", "--out", str(tmp_path / "other")]
+    assert train.main(other) == 0
+    make_weights.publish(example, "sample", tmp_path / "other")
+    last = checkpoint.read(small_run / "clothingGANepoch4.h5")
+    assert make_weights.told_before(example, last, until=3) == ([], {})
+
+
+@pytest.mark.slow
+def test_an_unfinished_example_is_gone_on_with_to_the_bit(make_weights, example, small_run, tmp_path):
+    shutil.copy(small_run / "clothingGANepoch2.h5", make_weights.WEIGHTS)
+    assert make_weights.train(example, "sample", tmp_path / "run") == 0
+    last = checkpoint.read(tmp_path / "run" / "clothingGANepoch4.h5")
+    assert last.digest == checkpoint.read(small_run / "clothingGANepoch4.h5").digest
+
+
+@pytest.mark.slow
+def test_an_example_of_other_images_is_not_gone_on_with(make_weights, example, small_run, few_garments):
+    shutil.copy(small_run / "clothingGANepoch2.h5", make_weights.WEIGHTS)
+    with np.load(few_garments) as arrays:
+        np.savez("backwards.npz", x_train=arrays["x_train"][::-1], y_train=arrays["y_train"][::-1])
+    assert make_weights.is_unfinished(example, str(few_garments))
+    assert not make_weights.is_unfinished(example, "backwards.npz")
 
 
 @pytest.mark.slow
