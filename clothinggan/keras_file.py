@@ -7,6 +7,7 @@ and nothing else of the file has any effect.
 """
 
 import contextlib
+import inspect
 import json
 import math
 from collections.abc import Iterator
@@ -180,7 +181,7 @@ class _Builder:
             stack.append(self.build(first))
             layer_list = layer_list[1:]
             shape = stack[0].output_shape
-            stack.insert(0, keras.Input(stack[0].input_shape[1:]))
+            stack.insert(0, keras.Input(stack[0].input_shape[1:], dtype="float32"))
         else:
             stack.append(_input(first))
             shape = stack[0].shape
@@ -300,7 +301,8 @@ def _input(configuration: dict, name: str | None = None) -> keras.KerasTensor:
         shape = [None, inner["input_dim"]]
     if shape is None:
         raise _Unfit("its first layer does not say the shape of its input")
-    return keras.Input(tuple(_integer(size) for size in shape[1:]), name=_text_or_none(name))
+    sizes = tuple(_integer(size) for size in shape[1:])
+    return keras.Input(sizes, dtype="float32", name=_text_or_none(name))
 
 
 def _build_layer(configuration: dict) -> keras.Layer:
@@ -324,7 +326,10 @@ def _build_layer(configuration: dict) -> keras.Layer:
     activation = arguments.get("activation", "linear") or "linear"
     if activation not in _ACTIVATIONS:
         raise _Unfit(f"it has the activation '{activation}', which is not accepted")
-    return layer_class(**arguments, name=_text_or_none(inner.get("name")))
+    # Whatever a program that reads the file has set Keras to.
+    if "data_format" in inspect.signature(layer_class).parameters:
+        arguments["data_format"] = "channels_last"
+    return layer_class(**arguments, dtype="float32", name=_text_or_none(inner.get("name")))
 
 
 def _plain(value: object, what: str) -> object:

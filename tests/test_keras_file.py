@@ -262,3 +262,29 @@ def test_a_file_with_weights_alone_says_so(tmp_path):
     KERAS_3_GENERATORS["sequential"]().save_weights(tmp_path / "x.weights.h5")
     with pytest.raises(ClothingGANError, match=r"model\.save"):
         checkpoint.read(tmp_path / "x.weights.h5")
+
+
+@pytest.fixture
+def settings_of_a_users_program():
+    """Keras as somebody else's program may have set it."""
+    keras.config.set_floatx("float16")
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_dtype_policy("float32")
+
+
+def test_a_generator_is_the_same_in_a_program_with_settings_of_its_own(
+    small_run, settings_of_a_users_program
+):
+    path = small_run / "clothingGANlatest.h5"
+    vectors = draw_latent_vectors(3, 100, seed=0)
+    generator = checkpoint.load_generator(path)
+    there = generate(generator, vectors), np.asarray(generator(vectors))[..., 0]
+    assert {weight.dtype for weight in generator.weights} == {"float32"}
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_dtype_policy("float32")
+    here = generate(checkpoint.load_generator(path), vectors)
+    assert all(np.allclose(images, here, atol=1e-6) for images in there)
