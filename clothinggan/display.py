@@ -101,13 +101,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def display(arguments: argparse.Namespace) -> int:
     """Shows or writes what the options say; returns the exit status."""
-    several = [checkpoint.read(path) for path in arguments.weights]
-    found = several[0]
     for name in INSTEAD:
         if path := getattr(arguments, name):
             files.prepare_folder(path.parent, f"--{name}")
     if arguments.timelapse:
-        return make_timelapse(several, arguments)
+        return make_timelapse(arguments)
+    found = checkpoint.read(arguments.weights[0])
     if arguments.export:
         return export(found, arguments)
     if arguments.walk:
@@ -153,15 +152,19 @@ def export(found: Checkpoint, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def make_timelapse(found: Sequence[Checkpoint], arguments: argparse.Namespace) -> int:
+def make_timelapse(arguments: argparse.Namespace) -> int:
     """Writes an animation through checkpoints, in the order of their epochs; returns the exit status."""
-    found = sorted(found, key=lambda file: file.epoch)
-    frames = [_draw(file, GRID_IMAGES, arguments.seed, _classes(file, arguments))[0] for file in found]
     from clothinggan.figures import save_timelapse, tile
 
-    captions = [f"epoch {file.epoch}" for file in found]
-    save_timelapse([tile(frame) for frame in frames], captions, arguments.timelapse)
-    print(f"{arguments.timelapse}: epochs {', '.join(str(file.epoch) for file in found)}")
+    drawn = []
+    for path in arguments.weights:  # One after the other: all of a long run's files fill the memory.
+        found = checkpoint.read(path)
+        images, _ = _draw(found, GRID_IMAGES, arguments.seed, _classes(found, arguments))
+        drawn.append((found.epoch, tile(images)))
+    drawn.sort(key=lambda pair: pair[0])
+    epochs, frames = zip(*drawn, strict=True)
+    save_timelapse(frames, [f"epoch {epoch}" for epoch in epochs], arguments.timelapse)
+    print(f"{arguments.timelapse}: epochs {', '.join(map(str, epochs))}")
     return 0
 
 

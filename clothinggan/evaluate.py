@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from clothinggan import checkpoint, classifier, data, files, options
-from clothinggan.checkpoint import Checkpoint
+from clothinggan.checkpoint import Checkpoint, Record
 from clothinggan.data import Dataset
 from clothinggan.quality import IMAGES, MIN_IMAGES, Judge, Scores
 
@@ -82,17 +82,18 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Measures as the options say; returns the exit status."""
-    found = [checkpoint.read(path) for path in arguments.weights]
-    recorded = next((file.record.data for file in found if file.record), None)
+    # Here all are looked at, and each is read again in its turn: all of a long run's files fill the memory.
+    records = {path: checkpoint.read(path).record for path in arguments.weights}
+    recorded = next((record.data for record in records.values() if record), None)
     dataset = data.load(data.resolve(arguments.data or recorded or data.default_source()))
-    for file in found:
-        _say_where_images_differ(file, dataset)
+    for path, record in records.items():
+        _say_where_images_differ(path, record, dataset)
     if arguments.figure:
         files.prepare_folder(arguments.figure.parent, "--figure")
     options.import_tensorflow()
 
     judge = Judge(dataset, arguments.images, _show_progress)
-    lines = [_measure(file, judge, arguments.seed) for file in found]
+    lines = [_measure(checkpoint.read(path), judge, arguments.seed) for path in arguments.weights]
     best = min(lines, key=lambda line: line.scores.fcd)
     references = [Line(name, None, scores) for name, scores in judge.reference_scores().items()]
     _show_progress("", 0, 0)
@@ -106,10 +107,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _say_where_images_differ(file: Checkpoint, dataset: Dataset) -> None:
-    if file.record and dataset.trained_on(file.record.examples).fingerprint != file.record.fingerprint:
+def _say_where_images_differ(path: Path, record: Record | None, dataset: Dataset) -> None:
+    if record and dataset.trained_on(record.examples).fingerprint != record.fingerprint:
         print(
-            f"note: {file.path} was trained on other images than the training images of {dataset.source}: "
+            f"note: {path} was trained on other images than the training images of {dataset.source}: "
             "test images may be among them, and it compares only with files that were trained on the same",
             file=sys.stderr,
         )
