@@ -9,24 +9,25 @@ augmentation) was chosen before the test images were looked at; they are used on
 import argparse
 import hashlib
 import json
-import os
 import platform
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-import keras
 import numpy as np
-import tensorflow as tf
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 # What is trained, and written to, is this checkout's classifier, whichever one is installed.
 sys.path.insert(0, str(CHECKOUT))
 
-from clothinggan import classifier, data  # noqa: E402
+from clothinggan import classifier, data, options  # noqa: E402
+
+options.import_tensorflow()
+
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
 from clothinggan.errors import ClothingGANError  # noqa: E402
 from clothinggan.machine import core_count  # noqa: E402
 from clothinggan.presets import CLASSES  # noqa: E402
