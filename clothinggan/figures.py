@@ -91,16 +91,15 @@ def draw_judged(
     return figure
 
 
-def draw_losses(history: Sequence[dict[str, float]], figure: Figure | None = None) -> Figure:
+def draw_losses(history: Sequence[dict[str, float]]) -> Figure:
     """Draws how the losses, the discriminator's accuracy and, where it was measured, the quality went.
 
     Args:
         history: An entry for each epoch, with `epoch`, `d_loss`, `g_loss`, `accuracy_real` and
             `accuracy_fake`; some may have `fcd`, `precision` and `recall`.
-        figure: Where to draw; None makes a new figure.
 
     Returns:
-        The figure.
+        A new figure.
     """
     panels = [
         ("loss", {"d_loss": "discriminator", "g_loss": "generator"}),
@@ -110,7 +109,7 @@ def draw_losses(history: Sequence[dict[str, float]], figure: Figure | None = Non
     ]
     if not any("fcd" in entry for entry in history):
         panels = panels[:2]
-    figure = figure or Figure(figsize=(8, 3 * len(panels)), layout="constrained")
+    figure = Figure(figsize=(8, 3 * len(panels)), layout="constrained")
     all_axes = figure.subplots(len(panels), 1, sharex=True)
     for axes, (label, columns) in zip(all_axes, panels, strict=True):
         for column, name in columns.items():

@@ -30,8 +30,7 @@ CHILD_MEMORY = 2 * 2**30
 
 _ATTRIBUTES = "attributes"
 _REFUSED = 3  # The child's exit status; Python's own is 1 where it cannot do its work.
-# Imports from where this process does, and not, as `python -m` would, from the folder the user stands in:
-# what lies beside a file from somewhere is not to be run.
+# Imports from where this process does, and from nowhere else: `python -m` would add the folder it starts in.
 _CHILD = (
     "import sys; sys.path[:] = sys.argv[1:]; from clothinggan.hdf5 import child_main; sys.exit(child_main())"
 )

@@ -33,7 +33,7 @@ def test_arrays_and_attributes_come_out_as_they_are(parse):
     assert contents.attributes[""] == {"text": "word"}
 
 
-def test_what_lies_beside_a_file_is_not_run(parse, tmp_path):
+def test_the_child_imports_from_where_this_process_does_and_not_from_the_folder_it_is_in(parse, tmp_path):
     (tmp_path / "h5py.py").write_text("raise SystemExit('run')")
     assert parse(lambda file: file.attrs.update(text="word")).attributes[""] == {"text": "word"}
 

@@ -90,6 +90,14 @@ def test_the_composite_trains_the_generator_whatever_flag_the_discriminator_carr
     assert [id(v) for v in trained] == [id(v) for v in generator.trainable_variables]
 
 
+def test_the_composite_is_what_the_discriminator_says_of_the_generators_images(clothing):
+    generator, discriminator = clothing
+    vectors = draw_latent_vectors(5, 100, seed=0)
+    logits = np.asarray(Composite(generator, discriminator, dropout=True)(vectors))
+    said = np.asarray(discriminator(generate(generator, vectors)[..., np.newaxis]))
+    assert np.allclose(1 / (1 + np.exp(-logits)), said, atol=1e-6)
+
+
 def test_equal_seeds_build_equal_networks_and_others_do_not(clothing):
     first, again, other = clothing[0], *(build_networks(PRESETS["clothing"], s)[0] for s in (0, 1))
     kernels = [np.asarray(model.layers[0].kernel) for model in (first, again, other)]

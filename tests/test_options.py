@@ -66,7 +66,7 @@ def test_a_wrong_option_is_one_line_and_status_2_without_tensorflow(arguments, s
     assert says in done.stderr
 
 
-def test_the_package_lists_its_commands(command):
+def test_the_package_lists_its_commands():
     done = subprocess.run([sys.executable, "-m", "clothinggan"], capture_output=True, text=True, check=True)
     assert all(f"python -m clothinggan.{name}" in done.stdout for name in COMMANDS)
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from clothinggan import checkpoint, classifier
-from clothinggan.models import draw_latent_vectors, generate
+from clothinggan.models import build_networks, draw_latent_vectors, generate
+from clothinggan.training import GAN
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 LISTED = dict(
@@ -47,7 +48,10 @@ def test_an_example_is_small_enough_to_download(shipped):
 
 
 def test_an_example_can_be_resumed(shipped):
-    assert shipped.state["generator_optimizer"]
+    _, discriminator = build_networks(shipped.preset, shipped.record.seed)
+    gan = GAN(shipped.preset, shipped.generator, discriminator, shipped.record.seed)
+    gan.load_state(shipped.state)
+    assert gan.step == shipped.record.step
     assert shipped.record.data == "fashion_mnist"
 
 

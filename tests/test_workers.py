@@ -35,7 +35,15 @@ def port_of(address):
 
 
 def connected(address):
-    return socket.create_connection(("127.0.0.1", port_of(address)), 5)
+    """A connection to an address, once somebody listens there."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port_of(address)), 5)
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def meet(members, terms, wait=20.0):
@@ -165,7 +173,6 @@ def greet(cluster, index, terms="the same"):
 def in_the_background(function, *arguments):
     thread = threading.Thread(target=function, args=arguments, daemon=True)
     thread.start()
-    time.sleep(0.5)
     return thread
 
 
@@ -174,7 +181,6 @@ def test_a_worker_whose_address_leads_nowhere_is_named_to_all():
     heard = []
 
     def come_from_elsewhere():
-        time.sleep(1)  # The chief comes first.
         with greet(chief, 1) as connection:
             heard.append(json.loads(connection.recv(1000))["refusal"])
 
@@ -214,6 +220,7 @@ def test_who_comes_after_a_refusal_hears_the_reason_too():
         complaints.update(meet([members[index]], [terms], wait=10.0))
 
     others = [in_the_background(come, 0, "the same"), in_the_background(come, 1, "another")]
+    time.sleep(0.5)
     come(2, "the same")
     for other in others:
         other.join(timeout=20)
@@ -226,7 +233,6 @@ def test_strangers_at_the_port_do_not_disturb():
     members = clusters(2)
     chief = threading.Thread(target=meeting.meet, args=(members[0], "the same", 20.0), daemon=True)
     chief.start()
-    time.sleep(0.3)
     for noise in (b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b'{"index": 7}\n', b"[" * 9_999 + b"\n", b""):
         with connected(members[0].addresses[0]) as stranger:
             stranger.sendall(noise)
@@ -238,15 +244,18 @@ def test_strangers_at_the_port_do_not_disturb():
 def test_a_stranger_who_dawdles_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(meeting, "_SECONDS_TO_ANSWER", 0.5)
     members = clusters(2)
+    is_there = threading.Event()
 
     def dawdle():
         with connected(members[0].addresses[0]) as stranger, contextlib.suppress(OSError):
+            is_there.set()
             for _ in range(300):
                 stranger.sendall(b" ")
                 time.sleep(0.1)
 
     chief = in_the_background(meeting.meet, members[0], "the same", 10.0)
     in_the_background(dawdle)
+    assert is_there.wait(timeout=20)
     assert meet(members[1:], ["the same"], wait=10.0) == {}
     chief.join(timeout=20)
     assert not chief.is_alive()
