@@ -182,14 +182,16 @@ class Checkpoints(RunCallback):
         at_epoch_end = self.run.record.step_in_epoch == self.run.steps_per_epoch
         if at_epoch_end:
             return  # The epoch is noted and saved first.
-        if self.run.stop_reason(self.requests) or time.monotonic() - self.last_save >= SECONDS_BETWEEN_SAVES:
+        # Asked once: a signal between two questions would end the run without saving.
+        reason = self.run.stop_reason(self.requests)
+        if reason or time.monotonic() - self.last_save >= SECONDS_BETWEEN_SAVES:
             self._save()
-        self._stop_if_asked()
+        self._stop_for(reason)
 
     def on_epoch_end(self, epoch, logs=None):
         self._save()
         if self.run.record.epoch < self.run.record.epochs:
-            self._stop_if_asked()
+            self._stop_for(self.run.stop_reason(self.requests))
 
     def _save(self) -> None:
         record = self.run.record
@@ -205,8 +207,7 @@ class Checkpoints(RunCallback):
             self.run.save_latest()
         self.last_save = time.monotonic()
 
-    def _stop_if_asked(self) -> None:
-        reason = self.run.stop_reason(self.requests)
+    def _stop_for(self, reason: str | None) -> None:
         if reason:
             raise StoppedBySignal(
                 f"stopped by {reason} at {self.run.record.position}; {self.run.how_to_go_on()}"

@@ -40,6 +40,7 @@ _BLOCK_SIZE = 512
 _BLOCK = re.compile(rb"ClothingGAN checkpoint, format (\d{1,9})\nSHA-256 ([0-9a-f]{64})\n")
 _GROUP = "clothinggan"
 _MAX_RECORD_BYTES = 2**25  # a history of some 150,000 epochs
+_MAX_OVERHEAD = _MAX_RECORD_BYTES + 2**21  # bytes of a file that are not its arrays'
 _MAX_NUMBER = 1e39  # more than any float32
 
 State = dict[str, list[np.ndarray]]
@@ -265,6 +266,21 @@ def save(path: Path, generator: "keras.Model", record: Record, state: State) -> 
     image = _hdf5_image(generator, record, state)
     with replacing(path) as temporary:
         temporary.write_bytes(_block(image) + image)
+
+
+def check_size(generator: "keras.Model", state: State) -> None:
+    """Makes sure that what `save` writes of a run can be read again, however long its history grows.
+
+    Raises:
+        ClothingGANError: If it would be larger than `read` takes.
+    """
+    arrays = [array for part in (generator.get_weights(), *state.values()) for array in part]
+    size = sum(array.nbytes for array in arrays) + _MAX_OVERHEAD
+    if size > hdf5.MAX_BYTES:
+        raise ClothingGANError(
+            f"the networks and their optimisers would make files of {size // 2**20} MiB, and none of more "
+            f"than {hdf5.MAX_BYTES // 2**20} MiB is read; go on from a smaller generator"
+        )
 
 
 def read(path: Path) -> Checkpoint:

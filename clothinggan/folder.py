@@ -1,11 +1,11 @@
 """What earlier runs have left in a folder: their checkpoints, and which of them is the furthest."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from clothinggan import checkpoint
-from clothinggan.checkpoint import Record
+from clothinggan.checkpoint import Checkpoint, Record
 from clothinggan.errors import ClothingGANError, DamagedFileError
 from clothinggan.presets import PRESETS
 
@@ -18,11 +18,17 @@ class Found:
         epoch: Epochs completed.
         step_in_epoch: Steps done of the epoch it is in.
         path: The file.
+        content: What is in it, if it had to be read to be found.
     """
 
     epoch: int
     step_in_epoch: int
     path: Path
+    content: Checkpoint | None = field(default=None, compare=False)
+
+    def read(self) -> Checkpoint:
+        """What is in it; raises ClothingGANError as `checkpoint.read` does."""
+        return self.content or checkpoint.read(self.path)
 
 
 def find_checkpoints(
@@ -43,12 +49,12 @@ def find_checkpoints(
     latest = folder / checkpoint.file_name(prefix, None)
     if latest.exists():
         try:
-            record = checkpoint.read(latest).record
+            content = checkpoint.read(latest)
         except ClothingGANError as error:
             pass_over(error)
         else:
-            if record:
-                found.append(Found(record.epoch, record.step_in_epoch, latest))
+            if record := content.record:
+                found.append(Found(record.epoch, record.step_in_epoch, latest, content))
     return sorted(found)
 
 
@@ -67,17 +73,29 @@ def find_later(folder: Path, prefix: str, record: Record | None, start: Path | N
 
 
 def find_foreign(folder: Path, prefix: str, record: Record | None, start: Path | None) -> Path | None:
-    """A checkpoint of another run in a folder, if what that run has left would be written over.
+    """A file of another run in a folder, or of another tool, if what that has left would be written over.
 
     The arguments are those of `find_later`.
     """
+    at_home = start is not None and start.parent.samefile(folder)
     for preset in PRESETS.values():
-        if preset.file_prefix != prefix and (found := find_checkpoints(folder, preset.file_prefix)):
+        others = preset.file_prefix != prefix and not at_home
+        if others and (found := find_checkpoints(folder, preset.file_prefix)):
             return found[-1].path
+    history = folder / "history.csv"
+    if history.exists() and not _is_ours(history):
+        return history
     latest = folder / checkpoint.file_name(prefix, None)
     if latest.exists() and not _is_same(latest, start) and not _is_no_loss(latest, record):
         return latest
     return None
+
+
+def _is_ours(history: Path) -> bool:
+    """Whether a `history.csv` is one of a run: other tools use the name too."""
+    with history.open("rb") as file:
+        header = file.readline(1000)
+    return not header or header.startswith(",".join(checkpoint.HISTORY_COLUMNS).encode())
 
 
 def _is_no_loss(latest: Path, record: Record | None) -> bool:

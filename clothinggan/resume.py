@@ -52,7 +52,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def resume(arguments: argparse.Namespace) -> int:
     """Goes on as the options say; returns the exit status."""
     cluster = find_cluster(arguments.strategy)
-    found = checkpoint.read(arguments.weights or _furthest(arguments.out, arguments.model))
+    if arguments.weights:
+        found = checkpoint.read(arguments.weights)
+    else:
+        found = _furthest(arguments.out, arguments.model)
     preset = _preset(found, arguments.model)
     other = _discriminator_file(found, arguments.discriminator_weights)
     record, dataset = _record_and_data(found, preset, arguments, cluster)
@@ -88,7 +91,7 @@ def resume(arguments: argparse.Namespace) -> int:
         return run.execute(arguments.show)
 
 
-def _furthest(out: Path, model: str | None) -> Path:
+def _furthest(out: Path, model: str | None) -> Checkpoint:
     presets = [PRESETS[model]] if model else PRESETS.values()
     found = {preset.name: folder.find_checkpoints(out, preset.file_prefix, _pass_over) for preset in presets}
     runs = {name: checkpoints for name, checkpoints in found.items() if checkpoints}
@@ -98,11 +101,11 @@ def _furthest(out: Path, model: str | None) -> Path:
         )
     if len(runs) > 1:
         raise ClothingGANError(
-            f"{out.resolve()} has files of {' and '.join(runs)}; name one with --weights, and with --out "
-            "another folder to go on in"
+            f"{out.resolve()} has files of {' and '.join(runs)}; say which with --model, or name a file with "
+            "--weights"
         )
     (checkpoints,) = runs.values()
-    return checkpoints[-1].path
+    return checkpoints[-1].read()
 
 
 def _pass_over(error: ClothingGANError) -> None:

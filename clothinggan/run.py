@@ -80,6 +80,8 @@ class Run:
                 f"a batch of {record.batch_size} cannot be shared by {replicas} {what}; "
                 "use fewer of them, or train with a larger --batch-size"
             )
+        if workers.is_chief:
+            checkpoint.check_size(gan.averaged_generator, gan.state())
         self.workers = workers
         # Made first, so that data without test images is refused before the training and not after it.
         self.judge = Judge(dataset) if record.evaluate_every and workers.is_chief else None
@@ -91,7 +93,6 @@ class Run:
         record.versions = library_versions()
         record.processor = device_names()
         record.threads = thread_count()
-        self._started = time.monotonic() - record.seconds_in_epoch
         self._written: set[int] = set()
 
     @property
@@ -115,12 +116,13 @@ class Run:
             return "go on from the chief's last file with: python -m clothinggan.resume on every worker"
         if self.last_saved is None:
             return "nothing of this run is saved yet"
-        # The folders are the user's to name: a file does not say where to write.
-        folders = {
+        # These are the user's to name: a file does not say where to write, or on what to train.
+        options = {
             "--out": self.folder if self.folder != Path(".") else None,
             "--tensorboard": self.tensorboard,
+            "--strategy": self.workers.asked_for if self.workers.asked_for != "auto" else None,
         }
-        named = "".join(f" {option} {shlex.quote(str(path))}" for option, path in folders.items() if path)
+        named = "".join(f" {option} {shlex.quote(str(value))}" for option, value in options.items() if value)
         weights = shlex.quote(str(self.last_saved))
         everywhere = " on every worker" if self.workers.cluster else ""
         command = f"python -m clothinggan.resume --weights {weights}{named}"
@@ -160,7 +162,7 @@ class Run:
         """Writes the file to go on from."""
         checkpoint.save(self.latest, self.gan.averaged_generator, self.record, self.gan.state())
         self.last_saved = self.latest
-        self._clear_stale()
+        self._clear_stale(self.latest)
 
     def save_numbered(self) -> Path:
         """Writes the numbered file of the epoch just completed, and the same as the latest.
@@ -174,7 +176,7 @@ class Run:
         self.last_saved = path
         self._written.add(record.epoch)
         files.copy(path, self.latest)
-        self._clear_stale()
+        self._clear_stale(path, self.latest)
         # What is to be deleted is in the record just saved: a run cut off here deletes it later.
         surplus = record.numbered[: -record.keep] if record.keep else []
         for epoch in surplus:
@@ -331,9 +333,9 @@ class Run:
             what = gone(self.workers.cluster, error) or described(error)
             raise ClothingGANError(f"{what}; {self.how_to_go_on()}") from error
 
-    def _clear_stale(self) -> None:
+    def _clear_stale(self, *written: Path) -> None:
         for path in self.stale:
-            if path not in (self.latest, self.folder / checkpoint.file_name(self.prefix, self.record.epoch)):
+            if path not in written:
                 path.unlink(missing_ok=True)
         self.stale = []
 

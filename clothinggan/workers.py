@@ -24,10 +24,12 @@ class Workers:
     Attributes:
         strategy: TensorFlow's; networks and optimisers are made in its scope.
         cluster: The processes; None where there is but this one.
+        asked_for: The user's word for the strategy, one of `cluster.STRATEGIES`.
     """
 
     strategy: "tf.distribute.Strategy"
     cluster: Cluster | None = None
+    asked_for: str = "auto"
 
     @property
     def is_chief(self) -> bool:
@@ -67,12 +69,13 @@ def gather(strategy: str, cluster: Cluster | None, terms: str, wait: float) -> W
     if cluster:
         connections = meeting.meet(cluster, terms, wait)
         with meeting.watched(cluster, connections, wait), _signals_as_they_are():
-            return Workers(tf.distribute.MultiWorkerMirroredStrategy(), cluster)
+            return Workers(tf.distribute.MultiWorkerMirroredStrategy(), cluster, strategy)
     gpus = tf.config.list_logical_devices("GPU")
     if strategy == "mirrored" or (strategy != "single" and len(gpus) > 1):
         devices = gpus or tf.config.list_logical_devices("CPU")
-        return Workers(tf.distribute.MirroredStrategy([device.name for device in devices]))
-    return Workers(tf.distribute.get_strategy())
+        mirrored = tf.distribute.MirroredStrategy([device.name for device in devices])
+        return Workers(mirrored, asked_for=strategy)
+    return Workers(tf.distribute.get_strategy(), asked_for=strategy)
 
 
 def gone(cluster: Cluster | None, error: Exception) -> str | None:

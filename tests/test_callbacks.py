@@ -3,11 +3,13 @@
 import math
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 from conftest import SMALL
 
 from clothinggan import callbacks, resume, train
+from clothinggan.signals import StoppedBySignal, StopRequests
 
 
 def test_a_log_gets_a_line_within_a_long_epoch_with_the_time_left(monkeypatch, capsys):
@@ -55,6 +57,34 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step_and_the_last_
     assert "d_loss became nan at step 1 of epoch 5" in said
     assert f"go on from {weights}" in said
     assert {path.name: path.read_bytes() for path in small_run.iterdir()} == before
+
+
+def test_to_go_on_a_run_names_the_strategy_that_it_was_started_with(small_run, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "clothinggan.training._binary_crossentropy", lambda _, logits, total: logits[0, 0] * math.nan
+    )
+    weights = str(small_run / "clothingGANepoch4.h5")
+    assert resume.main(["--weights", weights, "--more", "1", "--strategy", "single"]) == 1
+    assert capsys.readouterr().err.endswith(f"resume --weights {weights} --strategy single\n")
+
+
+def test_a_signal_that_comes_between_a_look_and_the_next_step_waits_for_the_save():
+    saved = []
+    reasons = iter([None, "SIGTERM"])
+    run = SimpleNamespace(
+        record=SimpleNamespace(step_in_epoch=1, position="step 1"),
+        steps_per_epoch=3,
+        stop_reason=lambda _: next(reasons),
+        save_latest=lambda: saved.append("latest"),
+        how_to_go_on=lambda: "go on",
+        is_milestone=lambda: False,
+    )
+    saving = callbacks.Checkpoints(run, StopRequests())
+    saving.on_train_batch_end(0)
+    assert saved == []
+    with pytest.raises(StoppedBySignal, match="stopped by SIGTERM at step 1"):
+        saving.on_train_batch_end(1)
+    assert saved == ["latest"]
 
 
 @pytest.mark.parametrize(

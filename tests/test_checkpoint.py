@@ -3,12 +3,13 @@
 import dataclasses
 import json
 import os
+import re
 
 import h5py
 import numpy as np
 import pytest
 
-from clothinggan import checkpoint
+from clothinggan import checkpoint, resume
 from clothinggan.checkpoint import Record
 from clothinggan.errors import ClothingGANError
 from clothinggan.models import draw_latent_vectors, generate
@@ -57,12 +58,23 @@ def test_a_state_comes_back_to_the_bit(file, tmp_path):
 
 
 def test_a_file_holds_optimisers_and_dropout_states(file):
-    assert set(checkpoint.read(file).state) == {
+    state = checkpoint.read(file).state
+    assert set(state) == {
         "discriminator",
         "generator_optimizer",
         "discriminator_optimizer",
         "loss_sums",
     }
+    assert [array.shape for array in state["discriminator"]].count((2,)) == 2  # of two dropout layers
+    # The number of steps, the rate, and two moments of each weight.
+    assert len(state["generator_optimizer"]) == 2 + 2 * len(checkpoint.read(file).generator.weights)
+
+
+def test_a_run_whose_files_could_not_be_read_again_does_not_begin(file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(checkpoint.hdf5, "MAX_BYTES", 20 * 2**20)
+    assert resume.main(["--weights", str(file), "--more", "1"]) == 1
+    assert re.search(r"files of \d+ MiB, and none of more than 20 MiB is read", capsys.readouterr().err)
+    assert list(tmp_path.glob("*.h5")) == [file]
 
 
 def test_a_file_stays_under_15_megabytes(file):

@@ -100,3 +100,26 @@ def test_a_latest_file_that_may_be_of_use_to_somebody_is_found(change, is_a_loss
 
 def test_a_run_of_another_design_is_found(small_run):
     assert folder.find_foreign(small_run, "swiftGAN", None, None) == small_run / "clothingGANlatest.h5"
+
+
+def test_a_run_that_is_at_home_beside_another_design_goes_on_there(small_run, small_swift, tmp_path):
+    for path in (small_swift, small_run / "clothingGANepoch1.h5"):
+        shutil.copy(path, tmp_path)
+    start = tmp_path / "swiftGANepoch1.h5"
+    assert folder.find_foreign(tmp_path, "swiftGAN", checkpoint.read(start).record, start) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "is_of_a_run"),
+    [
+        (b"epoch,accuracy,loss\n0,0.5,0.7\n", False),
+        (b"\xff\xfe", False),
+        (b"epoch,d_loss,g_loss,accuracy_real,accuracy_fake,seconds\n", True),
+        (b"epoch,d_loss,g_loss,accuracy_real,accuracy_fake,seconds,fcd,precision,recall\n", True),
+    ],
+    ids=["Keras's CSVLogger's", "no text", "ours", "ours, measured"],
+)
+def test_a_history_of_another_tool_is_found(content, is_of_a_run, tmp_path):
+    history = tmp_path / "history.csv"
+    history.write_bytes(content)
+    assert folder.find_foreign(tmp_path, "clothingGAN", None, None) == (None if is_of_a_run else history)

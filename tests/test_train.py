@@ -1,6 +1,7 @@
 """Training from the start: what it writes, what it says, and what it refuses."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -79,6 +80,16 @@ def test_overwrite_replaces_an_earlier_run(small_run, tmp_path):
     assert train.main([*SMALL, "--epochs", "1", "--seed", "1", "--overwrite"]) == 0
     assert sorted(p.name for p in tmp_path.glob("*.h5")) == ["clothingGANepoch1.h5", "clothingGANlatest.h5"]
     assert checkpoint.read(tmp_path / "clothingGANepoch1.h5").record.seed == 1
+
+
+def test_of_a_run_that_is_overwritten_no_file_is_left_that_could_be_taken_for_the_new_ones(
+    small_run, tmp_path
+):
+    for path in small_run.glob("*.h5"):
+        shutil.copy(path, tmp_path)
+    new = ["--seed", "1", "--epochs", "2", "--save-every", "2"]
+    assert train.main([*SMALL, *new, "--overwrite"]) == 0
+    assert sorted(p.name for p in tmp_path.glob("*.h5")) == ["clothingGANepoch2.h5", "clothingGANlatest.h5"]
 
 
 @pytest.mark.parametrize(
