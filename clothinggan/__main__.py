@@ -1,5 +1,7 @@
 """`python -m clothinggan` lists the commands."""
 
+import sys
+
 from clothinggan import __version__
 
 COMMANDS = {
@@ -11,12 +13,12 @@ COMMANDS = {
 
 
 def main() -> int:
-    """Prints the commands; returns the exit status."""
+    """Prints the commands; returns the exit status, which is 2 for whoever wanted one of them."""
     print(f"ClothingGAN {__version__}: small GANs on Fashion-MNIST\n")
     for command, purpose in COMMANDS.items():
         print(f"  python -m clothinggan.{command:<9} {purpose}")
     print("\nEach tells its options with --help.")
-    return 0
+    return 2 if sys.argv[1:] else 0
 
 
 if __name__ == "__main__":

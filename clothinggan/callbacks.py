@@ -55,6 +55,7 @@ class HistoryKeeper(RunCallback):
         self.run.count_step()
 
     def on_epoch_end(self, epoch, logs=None):
+        self.run.make_sure_of_folder()
         accuracy_real, accuracy_fake = self.run.gan.accuracy(self.run.images, self.run.labels)
         self.run.complete_epoch(
             {
@@ -115,6 +116,7 @@ class Previews(RunCallback):
 
     def on_epoch_end(self, epoch, logs=None):
         record = self.run.record
+        files.prepare_folder(self.folder)  # Somebody may have tidied up.
         for number, image in enumerate(self.run.gan.draw(record.previews), start=1):
             name = f"{self.run.prefix}epoch{record.epoch}_{number}"
             save_png(draw_image(image, name), self.folder / f"{name}.png")

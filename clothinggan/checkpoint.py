@@ -233,7 +233,10 @@ class Checkpoint:
 
         size = self.generator.input_shape[-1]
         vectors = draw_latent_vectors(count, size, seed, self.classes if classes is None else classes)
-        return generate(self.generator, vectors, progress=progress), vectors
+        try:
+            return generate(self.generator, vectors, progress=progress), vectors
+        except ClothingGANError as error:
+            raise ClothingGANError(f"{self.path}: {error}") from error
 
     @property
     def epoch(self) -> int:
@@ -295,6 +298,8 @@ def read(path: Path) -> Checkpoint:
     if not content.strip(b"\0"):
         raise DamagedFileError(f"{path} is empty; use an earlier file")
     image = _verified(content, path)
+    if content.startswith(b"PK"):
+        raise ClothingGANError(f"{path} is a .keras or another zip file; save one with model.save('NAME.h5')")
     contents = hdf5.parse(content if image is None else image, path)
     if "model_config" not in contents.attributes[""]:
         raise ClothingGANError(

@@ -29,7 +29,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -37,6 +36,7 @@ import numpy as np
 
 from clothinggan import files
 from clothinggan.errors import ClothingGANError, shown
+from clothinggan.surroundings import is_installed
 
 CLASS_NAMES = (
     "T-shirt/top",
@@ -139,7 +139,7 @@ def resolve(source: str) -> str:
     Raises:
         ClothingGANError: If ``source`` is neither a keyword nor text that a path can be made of.
     """
-    if source in _KEYWORDS or source.startswith(_TFDS):
+    if source in KEYWORDS or source.startswith(_TFDS):
         return source
     try:
         return os.path.abspath(os.path.expanduser(source))
@@ -171,8 +171,8 @@ def load(source: str) -> Dataset:
             one line that names the file and says what is wrong with it and what to do.
     """
     source = resolve(source)
-    if source in _KEYWORDS:
-        return _KEYWORDS[source]()
+    if source in KEYWORDS:
+        return KEYWORDS[source]()
     if source.startswith(_TFDS):
         return _load_tfds(source)
     if os.path.isdir(source):
@@ -218,7 +218,7 @@ def _load_tfds(source: str) -> Dataset:
     # What else TensorFlow Datasets takes for a name leads to other people's programs.
     if not re.fullmatch(r"\w+(/[\w.+-]+)?(:\d[\w.*]*)?", name, re.ASCII):
         raise ClothingGANError(f"{shown(source)}: no name of a data set; give one as tfds:fashion_mnist")
-    if not find_spec("tensorflow_datasets"):
+    if not is_installed("tensorflow_datasets"):
         raise ClothingGANError(
             f"--data {source} needs TensorFlow Datasets; get it with: pip install 'clothinggan[tfds]'"
         )
@@ -257,7 +257,7 @@ def _load_tfds(source: str) -> Dataset:
 
 
 _TFDS = "tfds:"
-_KEYWORDS = {"fashion_mnist": _load_fashion_mnist, "sample": _load_sample}
+KEYWORDS = {"fashion_mnist": _load_fashion_mnist, "sample": _load_sample}
 
 
 def _gather(source: str, read: Callable[[str, _Receive], np.ndarray | None]) -> Dataset:
@@ -333,7 +333,7 @@ def _download(url: str) -> bytes:
             size = f" ({response.length:,} bytes)" if response.length else ""
             _say(f"downloading {url}{size}")
             return response.read(_MAX_DOWNLOAD)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, UnicodeError) as error:  # the last of a proxy's name
         # A plain URLError wraps what happened; an HTTPError is what happened.
         is_http = isinstance(error, urllib.error.HTTPError)
         reason = error if is_http else getattr(error, "reason", error)

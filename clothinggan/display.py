@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clothinggan import checkpoint, data, files, options
+from clothinggan import checkpoint, files, options
 from clothinggan.checkpoint import Checkpoint
-from clothinggan.errors import ClothingGANError
+from clothinggan.errors import ClothingGANError, shown
+from clothinggan.signals import unwinding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,8 +36,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--weights",
         metavar="FILE",
-        type=Path,
+        type=options.path,
         nargs="+",
+        action="extend",
         required=True,
         help="the .h5 file; several for --timelapse",
     )
@@ -48,20 +50,21 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         dest="classes",
         type=options.garment_class,
         nargs="+",
+        action="extend",
         help="what to draw, by name or number: sneaker, 7, 'ankle boot'; several take turns (default: all "
         "ten; only for designs that learn with the labels, such as swift)",
     )
     parser.add_argument(
         "--save",
         metavar="FOLDER",
-        type=Path,
+        type=options.path,
         help="write PNG files there and open no window (default: windows where one can be opened, else .)",
     )
     parser.add_argument("--no-real", action="store_true", help="only the two figures of generated images")
     parser.add_argument(
         "--export",
         metavar="NPZ",
-        type=Path,
+        type=options.path,
         help="instead of figures, write generated images to this .npz file",
     )
     parser.add_argument(
@@ -73,13 +76,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--timelapse",
         metavar="GIF",
-        type=Path,
+        type=options.path,
         help="instead of figures, an animation of the same 25 latent vectors through the files of a run",
     )
     parser.add_argument(
         "--walk",
         metavar="GIF",
-        type=Path,
+        type=options.path,
         help="instead of figures, an animation of walks between latent vectors, and, for a "
         "design that learns with the labels, between classes",
     )
@@ -116,15 +119,14 @@ def display(arguments: argparse.Namespace) -> int:
         files.prepare_folder(folder, "--save")
     images, _ = _draw(found, GRID_IMAGES, arguments.seed, _classes(found, arguments))
 
-    stem = found.path.stem
+    stem = shown(found.path.stem)
     gallery = Gallery(folder)
     gallery.add_grid(images, f"{stem}: generated", f"{stem}_generated.png")
     gallery.add_image(images[0], f"{stem}: generated, enlarged", f"{stem}_enlarged.png")
     refusal = None
     if not arguments.no_real:
-        recorded = found.record.data if found.record else None
         try:
-            dataset = data.load(data.resolve(arguments.data or recorded or data.default_source()))
+            dataset = options.load_data(arguments.data, found.record, found.path)
         except ClothingGANError as error:
             refusal = error
         else:
@@ -242,7 +244,7 @@ class Gallery:
             from clothinggan.figures import save_png
 
             save_png(figure, self.folder / name)
-            print(self.folder / name)
+            print(shown(self.folder / name))
 
 
 def _window_possible() -> bool:
@@ -260,7 +262,8 @@ def _window_possible() -> bool:
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit status."""
     arguments = parse(argv)
-    return options.reporting_errors(lambda: display(arguments))
+    with unwinding():
+        return options.reporting_errors(lambda: display(arguments))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,10 @@ class DamagedFileError(ClothingGANError):
     """A file is known to have lost what it held."""
 
 
+class MovedFolderError(ClothingGANError):
+    """The folder that a run writes to was moved away, and another one has its name."""
+
+
 def shown(text: object) -> str:
     """Returns a name, or somebody else's message, as one line that cannot drive the terminal."""
     return str(text) if str(text).isprintable() else repr(str(text))

@@ -12,7 +12,9 @@ import numpy as np
 from clothinggan import checkpoint, classifier, data, files, options
 from clothinggan.checkpoint import Checkpoint, Record
 from clothinggan.data import Dataset
+from clothinggan.errors import shown
 from clothinggan.quality import IMAGES, MIN_IMAGES, Judge, Scores
+from clothinggan.signals import unwinding
 
 EXPLANATION = """\
 FCD, KCD: Fréchet and kernel distance (KCD times 1000, with its standard error) in the features of this
@@ -54,7 +56,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line."""
     parser = options.Parser("evaluate", "Measures how good the images of one or more generators are.")
     parser.add_argument(
-        "--weights", metavar="FILE", type=Path, nargs="+", required=True, help="one or more .h5 files"
+        "--weights",
+        metavar="FILE",
+        type=options.path,
+        nargs="+",
+        action="extend",
+        required=True,
+        help="one or more .h5 files",
     )
     options.add_data(parser, recorded=True)
     options.add_seed(parser, "the images that are drawn")
@@ -70,7 +78,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--figure",
         metavar="PNG",
-        type=Path,
+        type=options.path,
         help=f"draw up to {FIGURE_IMAGES} images of the best file with their classes, and the "
         f"{FIGURE_NEIGHBOURS} that come nearest to training images, each beside that one",
     )
@@ -84,10 +92,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Measures as the options say; returns the exit status."""
     # Here all are looked at, and each is read again in its turn: all of a long run's files fill the memory.
     records = {path: checkpoint.read(path).record for path in arguments.weights}
-    recorded = next((record.data for record in records.values() if record), None)
-    dataset = data.load(data.resolve(arguments.data or recorded or data.default_source()))
-    for path, record in records.items():
-        _say_where_images_differ(path, record, dataset)
+    recorded = next((path for path, record in records.items() if record), None)
+    dataset = options.load_data(arguments.data, records.get(recorded), recorded)
+    _say_where_images_differ(records, dataset)
     if arguments.figure:
         files.prepare_folder(arguments.figure.parent, "--figure")
     options.import_tensorflow()
@@ -107,11 +114,17 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _say_where_images_differ(path: Path, record: Record | None, dataset: Dataset) -> None:
-    if record and dataset.trained_on(record.examples).fingerprint != record.fingerprint:
+def _say_where_images_differ(records: dict[Path, Record | None], dataset: Dataset) -> None:
+    others = [
+        str(path)
+        for path, record in records.items()
+        if record and dataset.trained_on(record.examples).fingerprint != record.fingerprint
+    ]
+    if others:
         print(
-            f"note: {path} was trained on other images than the training images of {dataset.source}: "
-            "test images may be among them, and it compares only with files that were trained on the same",
+            f"note: trained on other images than the training images of {shown(dataset.source)}: "
+            f"{shown(', '.join(others))}; test images may be among them, and such a file compares only with "
+            "those that were trained on the same",
             file=sys.stderr,
         )
 
@@ -259,7 +272,8 @@ def _show_progress(what: str, done: int, total: int) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit status."""
     arguments = parse(argv)
-    return options.reporting_errors(lambda: evaluate(arguments))
+    with unwinding():
+        return options.reporting_errors(lambda: evaluate(arguments))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,19 @@
 """Image grids and loss curves: arrays in, matplotlib figures out."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont, ImageSequence
 
 from clothinggan.files import replacing
+
+# The pictures are ours: a matplotlibrc may turn them upside down, or set type by a program that is not there.
+matplotlib.rcdefaults()
 
 CAPTION_HEIGHT = 20  # pixels under each frame of an animation
 
@@ -128,7 +133,8 @@ def draw_losses(history: Sequence[dict[str, float]]) -> Figure:
 
 def save_png(figure: Figure, path: Path) -> None:
     """Writes a figure as a PNG file; it appears whole or not at all."""
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # A file's name may have letters that the font has not.
         figure.savefig(temporary, dpi=100)
 
 

@@ -44,7 +44,8 @@ def find_checkpoints(
     found = [
         Found(epoch, 0, path)
         for path in folder.glob(f"{prefix}epoch*.h5")
-        if (epoch := checkpoint.epoch_in_name(path)) is not None
+        # A link may lead to where nothing is any more.
+        if (epoch := checkpoint.epoch_in_name(path)) is not None and path.exists()
     ]
     latest = folder / checkpoint.file_name(prefix, None)
     if latest.exists():

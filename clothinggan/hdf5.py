@@ -84,6 +84,9 @@ def parse(image: bytes, path: Path) -> Contents:
         raise ClothingGANError(f"{path} cannot be read: the process that reads HDF5 files fails ({said[-1]})")
     if child.returncode != 0:
         raise ClothingGANError(f"{path} is damaged: the HDF5 library fails on it")
+    # Where whoever started this process has SIGCHLD ignored, every child seems to end well.
+    if not child.stdout:
+        raise ClothingGANError(f"{path} {said[-1] or 'is damaged: the HDF5 library fails on it'}")
     with np.load(io.BytesIO(child.stdout), allow_pickle=False) as members:
         arrays = {name.removeprefix("/"): members[name] for name in members.files}
     attributes = json.loads(arrays.pop(_ATTRIBUTES).tobytes())
@@ -127,7 +130,9 @@ def _limit_resources() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # macOS refuses this limit.
-        resource.setrlimit(resource.RLIMIT_AS, (CHILD_MEMORY, CHILD_MEMORY))
+        _, highest = resource.getrlimit(resource.RLIMIT_AS)
+        limit = CHILD_MEMORY if highest == resource.RLIM_INFINITY else min(CHILD_MEMORY, highest)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _collect(file: "h5py.File") -> tuple[dict[str, np.ndarray], dict[str, dict[str, object]]]:

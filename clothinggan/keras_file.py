@@ -202,9 +202,11 @@ class _Builder:
             nodes = configuration["inbound_nodes"]
             if len(nodes) != 1:
                 raise _Unfit(f"its layer '{name}' is used {len(nodes)} times, where once is supported")
-            sources = [tensors[source] for source in _source_names(nodes[0])]
+            sources = [tensors[source] for source in _source_names(nodes[0], name)]
             layer = self._build_layer(configuration)
             merges = isinstance(layer, layers.Add | layers.Average | layers.Concatenate | layers.Multiply)
+            if merges != (len(sources) > 1):
+                raise _Unfit(f"its layer '{name}' takes {len(sources)} inputs, which is not supported")
             given = sources if merges else sources[0]
             self._count(layer, [source.shape for source in sources] if merges else given.shape)
             tensors[name] = layer(given)
@@ -279,18 +281,25 @@ def _layer_names(references: list) -> list[str]:
     return [name for name, *_ in references]
 
 
-def _source_names(node: list | dict) -> list[str]:
-    """The layers whose outputs a layer is called on, in Keras 2's notation or in Keras 3's."""
+def _source_names(node: list | dict, name: str) -> list[str]:
+    """The layers whose outputs the layer `name` is called on, in Keras 2's notation or in Keras 3's."""
     if isinstance(node, list):
-        return [name for name, *_ in node]
-    found = []
-    waiting = list(reversed(node["args"]))
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, list):
-            waiting.extend(reversed(value))
-        elif isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-            found.append(value["config"]["keras_history"][0])
+        found = [source for source, *_ in node]
+        others = [options for _, _, _, *rest in node for options in rest]
+    else:
+        found, others = [], [node.get("kwargs", {})]
+        waiting = list(reversed(node["args"]))
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, list):
+                waiting.extend(reversed(value))
+            elif isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
+                found.append(value["config"]["keras_history"][0])
+            else:
+                others.append({"": value})
+    # Left out they would be left out silently: `images * 0.5` and `layer(x, training=True)` are such calls.
+    if any(value is not None for options in others for value in options.values()):
+        raise _Unfit(f"its layer '{name}' is called with more than images; use a layer for it, as Rescaling")
     return found
 
 

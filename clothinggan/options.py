@@ -6,17 +6,16 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
-from clothinggan import __version__, files, folder, output
+from clothinggan import __version__, data, files, folder, output
 from clothinggan.checkpoint import MAX_INTEGER, MAX_PREVIEWS, PRECISIONS, Record
 from clothinggan.cluster import STRATEGIES, Cluster
-from clothinggan.data import CLASS_NAMES
-from clothinggan.errors import ClothingGANError, described, shown
+from clothinggan.data import CLASS_NAMES, Dataset
+from clothinggan.errors import ClothingGANError, described, first_line, shown
 from clothinggan.meeting import SECONDS_TO_WAIT
 from clothinggan.presets import DEFAULT_PRESET, PRESETS
-from clothinggan.surroundings import use_onednn
+from clothinggan.surroundings import is_installed, use_onednn, without_keras_settings
 from clothinggan.workers import gone
 
 # Keras imports these where they are installed, for parts of it that nothing here uses: half of its start-up.
@@ -58,6 +57,41 @@ def integer(minimum: int, maximum: int = MAX_INTEGER) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def path(text: str) -> Path:
+    """A type for options: a path, with `~` for the home also where the shell leaves it, as in --out=~/x."""
+    try:
+        expanded = Path(text).expanduser()
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"'{text}': {first_line(error).lower()}") from error
+    # Where the program names it in a command to go on with, it is not to be taken for an option.
+    return Path.cwd() / expanded if text.startswith("-") else expanded
+
+
+def load_data(asked: str | None, record: Record | None, weights: Path | None = None) -> Dataset:
+    """Loads what --data names, else what a file was trained on, else what the environment names.
+
+    Args:
+        asked: The value of --data.
+        record: The file's record; None where it has none.
+        weights: The file.
+
+    Raises:
+        ClothingGANError: See `data.load`; it says who named the images if --data did not.
+    """
+    if asked:
+        return data.load(asked)
+    if record:
+        named, where = record.data, f"which {weights} was trained on; say with --data where that is now"
+    else:
+        named, where = data.default_source(), "which the environment variable CLOTHINGGAN_DATA names"
+    try:
+        return data.load(named)
+    except ClothingGANError as error:
+        if named in data.KEYWORDS:
+            raise
+        raise ClothingGANError(f"{error} ({where})") from error
 
 
 def garment_class(text: str) -> int:
@@ -158,7 +192,7 @@ def add_reports(parser: argparse.ArgumentParser, recorded: bool) -> None:
         help=f"single images to draw after every epoch, in images/ (default: {default})",
     )
     reports.add_argument(
-        "--out", metavar="FOLDER", type=Path, default=Path("."), help="for everything written (default: .)"
+        "--out", metavar="FOLDER", type=path, default=Path("."), help="for everything written (default: .)"
     )
     reports.add_argument(
         "--overwrite", action="store_true", help="replace the files of another run that are in --out"
@@ -172,7 +206,7 @@ def add_reports(parser: argparse.ArgumentParser, recorded: bool) -> None:
         f"(default: {default})",
     )
     reports.add_argument(
-        "--tensorboard", metavar="FOLDER", type=Path, help="also write TensorBoard's event files there"
+        "--tensorboard", metavar="FOLDER", type=path, help="also write TensorBoard's event files there"
     )
     reports.add_argument("--show", action="store_true", help="also open the periodic images in a window")
 
@@ -205,7 +239,7 @@ def run_folder(
         with _naming_the_lost(cluster):
             yield []
         return
-    if arguments.tensorboard and not find_spec("tensorboard"):
+    if arguments.tensorboard and not is_installed("tensorboard"):
         raise ClothingGANError(
             "--tensorboard needs TensorBoard; get it with: pip install 'clothinggan[tensorboard]'"
         )
@@ -272,19 +306,16 @@ def import_tensorflow() -> None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     use_onednn()
-    with _standard_error_held_back(), _left_out(_FOR_OTHER_PARTS_OF_KERAS):
+    with _standard_error_held_back(), _left_out(_FOR_OTHER_PARTS_OF_KERAS), without_keras_settings():
         try:
             import tensorflow as tf
         except ImportError as error:
             raise ClothingGANError(
                 f"TensorFlow cannot be imported ({error}); install it with: pip install tensorflow"
             ) from error
-        import keras
+        import keras  # noqa: F401 - for its settings, which it reads when it is imported.
         from absl import logging
 
-        # Whatever the user's own settings of Keras say.
-        keras.config.set_floatx("float32")
-        keras.config.set_image_data_format("channels_last")
         logging.set_verbosity(logging.ERROR)
         tf.get_logger().setLevel("ERROR")
         # The networks are chains: one operation at a time on all cores is 5 % faster than two at once.

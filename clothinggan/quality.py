@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -220,7 +219,7 @@ def _read(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray] | None:
         # Opened here, since NumPy leaves open a file that it cannot read.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in names}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except Exception:  # on garbage, zipfile and NumPy raise a dozen unrelated exceptions
         return None
 
 

@@ -23,12 +23,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line."""
     parser = options.Parser("resume", "Goes on with a training run exactly where it stopped.")
     parser.add_argument(
-        "--weights", metavar="FILE", type=Path, help="the .h5 file (default: the furthest one in --out)"
+        "--weights",
+        metavar="FILE",
+        type=options.path,
+        help="the .h5 file (default: the furthest one in --out)",
     )
     parser.add_argument(
         "--discriminator-weights",
         metavar="FILE",
-        type=Path,
+        type=options.path,
         help="the discriminator's own .h5 file, where another tool saved the two apart",
     )
     options.add_model(parser, recorded=True)
@@ -149,11 +152,9 @@ def _record_and_data(
     found: Checkpoint, preset: Preset, arguments: argparse.Namespace, cluster: Cluster | None
 ) -> tuple[Record, Dataset]:
     """The record to go on with, as the file and the options say, and the images."""
-    source = data.resolve(
-        arguments.data or (found.record.data if found.record else None) or data.default_source()
-    )
-    check_source(cluster, source)
-    dataset = data.load(source)
+    check_source(cluster, arguments.data or (found.record.data if found.record else data.default_source()))
+    dataset = options.load_data(arguments.data, found.record, found.path)
+    source = dataset.source
     if found.record:
         record = found.record
         record.save_every = arguments.save_every or record.save_every
@@ -230,10 +231,10 @@ def _last_epoch(record: Record, arguments: argparse.Namespace) -> int:
 
 
 def _say_what_differs(record: Record, now: dict[str, object]) -> None:
-    # The first files did not tell the processor.
-    processor = record.processor or now["processor"]
-    then = {**record.versions, "threads": record.threads, "processor": processor}
-    differing = [f"{name} {then.get(name)} is now {now[name]}" for name in now if then.get(name) != now[name]]
+    then = {**record.versions, "threads": record.threads, "processor": record.processor}
+    # The first files did not tell everything.
+    told = [name for name in now if then.get(name)]
+    differing = [f"{name} {then[name]} is now {now[name]}" for name in told if then[name] != now[name]]
     if differing:
         print(
             f"note: {shown(', '.join(differing))}; the run goes on, but may differ from an uninterrupted one "

@@ -1,6 +1,7 @@
 """A training run: a GAN, its images and its folder put together, from where it stands to its last epoch."""
 
 import contextlib
+import os
 import platform
 import shlex
 import sys
@@ -29,7 +30,7 @@ from clothinggan.callbacks import (
 )
 from clothinggan.checkpoint import Record
 from clothinggan.data import Dataset
-from clothinggan.errors import ClothingGANError, described, shown
+from clothinggan.errors import ClothingGANError, MovedFolderError, described, shown
 from clothinggan.machine import core_count, processor_name
 from clothinggan.quality import Judge
 from clothinggan.signals import StoppedBySignal, StopRequests, stop_requests
@@ -86,6 +87,7 @@ class Run:
         # Made first, so that data without test images is refused before the training and not after it.
         self.judge = Judge(dataset) if record.evaluate_every and workers.is_chief else None
         self.folder = folder
+        self._folder_itself = folder.stat() if workers.is_chief else None
         self.stale = stale
         self.last_saved = start
         self.tensorboard = tensorboard
@@ -124,8 +126,9 @@ class Run:
         }
         named = "".join(f" {option} {shlex.quote(str(value))}" for option, value in options.items() if value)
         weights = shlex.quote(str(self.last_saved))
+        overwrite = " --overwrite" if self.stale else ""
         everywhere = " on every worker" if self.workers.cluster else ""
-        command = f"python -m clothinggan.resume --weights {weights}{named}"
+        command = f"python -m clothinggan.resume --weights {weights}{named}{overwrite}"
         return f"go on from {self.last_saved} with: {command}{everywhere}"
 
     def stop_reason(self, requests: StopRequests) -> str | None:
@@ -147,6 +150,18 @@ class Run:
         self.record.step_in_epoch += 1
         self.record.seconds_in_epoch = time.monotonic() - self._started
 
+    def make_sure_of_folder(self) -> None:
+        """Makes sure that the folder is the one which this run alone may write to.
+
+        Raises:
+            MovedFolderError: If it was moved away, and another one has its name.
+        """
+        if self.folder.exists() and not os.path.samestat(self.folder.stat(), self._folder_itself):
+            raise MovedFolderError(
+                f"{self.folder.resolve()} is another folder than the one that this run began to write to, "
+                "which was moved with what the run has saved; resume there"
+            )
+
     def complete_epoch(self, entry: dict[str, float]) -> None:
         """Takes note that the epoch is over, with its losses and accuracies."""
         now = time.monotonic()
@@ -160,9 +175,12 @@ class Run:
 
     def save_latest(self) -> None:
         """Writes the file to go on from."""
+        self.make_sure_of_folder()
         checkpoint.save(self.latest, self.gan.averaged_generator, self.record, self.gan.state())
         self.last_saved = self.latest
-        self._clear_stale(self.latest)
+        # In mid-epoch there is not much yet: who notices now that --overwrite was wrong loses little.
+        if self.record.step_in_epoch == 0:
+            self._clear_stale(self.latest)
 
     def save_numbered(self) -> Path:
         """Writes the numbered file of the epoch just completed, and the same as the latest.
@@ -221,13 +239,13 @@ class Run:
                 print(stopped)
                 return 130
         if not self.workers.is_chief:
-            print(f"done: {self.record.epochs} epochs; the files are the chief's")
+            print(f"done: epoch {self.record.epochs}; the files are the chief's")
             return 0
         measured = [entry for entry in self.record.history if "fcd" in entry]
         if measured:
             best = min(measured, key=lambda entry: entry["fcd"])
             print(f"best of the {len(measured)} epochs measured: {best['epoch']}, FCD {best['fcd']:.3f}")
-        print(f"done: {self.record.epochs} epochs; look at them with: {self._display_command()}")
+        print(f"done: epoch {self.record.epochs}; look at them with: {self._display_command()}")
         return 0
 
     def _train(
@@ -291,10 +309,11 @@ class Run:
         record, gan = self.record, self.gan
         files_line = "the chief's alone"
         if self.workers.is_chief:
-            numbered = checkpoint.file_name(self.prefix, record.save_every)
+            first = min(record.save_every * (record.epoch // record.save_every + 1), record.epochs)
             files_line = (
                 f"{self.folder.resolve()}: {self.latest.name} after every epoch, "
-                f"{numbered} and so on every {record.save_every}"
+                f"{checkpoint.file_name(self.prefix, first)}"
+                + (f" and so on every {record.save_every}" if first < record.epochs else "")
             )
         who = self.workers.describe()
         print(
@@ -309,6 +328,12 @@ class Run:
             flush=True,
         )
 
+        if self.stale:
+            print(
+                f"note:     --overwrite: {len(self.stale)} files of an earlier run go when the first epoch "
+                "of this one is saved",
+                flush=True,
+            )
         if record.precision == "bfloat16" and not fast.has_bfloat16():
             print(
                 "note:     this processor has no instructions for bfloat16: numbers are rounded to it "
@@ -323,7 +348,7 @@ class Run:
     def _naming_the_last_file(self) -> Iterator[None]:
         try:
             yield
-        except StoppedBySignal:
+        except (StoppedBySignal, MovedFolderError):
             raise
         except tf.errors.ResourceExhaustedError as error:
             raise ClothingGANError(
@@ -341,7 +366,7 @@ class Run:
 
 
 def library_versions() -> dict[str, str]:
-    """The versions that the bits of a run depend on, by name."""
+    """The versions that the bits of a run depend on, by name; and whether oneDNN computes."""
     return {
         "clothinggan": __version__,
         "python": platform.python_version(),
@@ -349,12 +374,15 @@ def library_versions() -> dict[str, str]:
         "keras": keras.__version__,
         "numpy": np.__version__,
         "h5py": h5py.__version__,
+        "onednn": "off" if os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("0", "false") else "on",
     }
 
 
 def thread_count() -> int:
     """How many threads one TensorFlow operation may use."""
-    return tf.config.threading.get_intra_op_parallelism_threads() or core_count()
+    from_environment = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    asked_for = int(from_environment) if from_environment.isdecimal() else 0
+    return tf.config.threading.get_intra_op_parallelism_threads() or asked_for or core_count()
 
 
 def describe_device(replicas: int) -> str:

@@ -26,7 +26,8 @@ class StopRequests:
         self.received = signal.Signals(number)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGINT) == self.take:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         # A terminal that hangs up sends a signal and takes no more words; the state is saved all the same.
         with contextlib.suppress(OSError):
             # Not print: a handler may come in the middle of one.
@@ -34,11 +35,29 @@ class StopRequests:
 
 
 @contextlib.contextmanager
+def unwinding() -> Iterator[None]:
+    """Has SIGTERM and SIGHUP end the block as Ctrl-C does, so that no file stays behind half written."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    heard = {number for number in SIGNALS - {signal.SIGINT} if signal.getsignal(number) == signal.SIG_DFL}
+    for number in heard:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequests]:
     """Listens for the signals while the block runs."""
     requests = StopRequests()
-    # Who starts a run with `nohup` wants it to outlive the terminal.
-    unheard = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
+    # Who starts a run with `nohup` wants it to outlive the terminal, and a Ctrl-C is not meant for what a
+    # script has put into the background.
+    unheard = {number for number in SIGNALS if signal.getsignal(number) == signal.SIG_IGN}
     previous = {number: signal.signal(number, requests.take) for number in SIGNALS - unheard}
     try:
         yield requests

@@ -1,6 +1,8 @@
 """What a process inherits that other libraries obey, set right before they are imported."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 
@@ -12,7 +14,7 @@ def set_right() -> None:
     # Notebooks hand their backend of matplotlib on to the processes that they start, which may not have it:
     # with some, matplotlib cannot be imported then.
     kind, _, backend = os.environ.get("MPLBACKEND", "").partition("://")
-    if kind == "module" and _is_missing(backend):
+    if kind == "module" and not is_installed(backend.partition(".")[0]):
         del os.environ["MPLBACKEND"]
 
 
@@ -24,8 +26,23 @@ def use_onednn() -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
-def _is_missing(module: str) -> bool:
+@contextlib.contextmanager
+def without_keras_settings() -> Iterator[None]:
+    """Has Keras, imported in the block, leave the user's `keras.json` alone: it may say, or be, anything."""
+    home = os.environ.get("KERAS_HOME")
+    os.environ["KERAS_HOME"] = os.devnull
     try:
-        return find_spec(module.partition(".")[0]) is None
+        yield
+    finally:
+        del os.environ["KERAS_HOME"]
+        if home is not None:
+            os.environ["KERAS_HOME"] = home
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported; a mere folder of its name cannot."""
+    try:
+        spec = find_spec(package)
     except ValueError:  # It is there, but nobody says from where.
-        return False
+        return True
+    return spec is not None and spec.origin is not None

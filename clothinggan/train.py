@@ -37,9 +37,8 @@ def train(arguments: argparse.Namespace) -> int:
     """Trains as the options say; returns the exit status."""
     preset = PRESETS[arguments.model]
     cluster = find_cluster(arguments.strategy)
-    source = data.resolve(arguments.data or data.default_source())
-    check_source(cluster, source)
-    dataset = data.load(source)
+    check_source(cluster, arguments.data or data.default_source())
+    dataset = options.load_data(arguments.data, None)
     if arguments.examples:
         dataset = dataset.take(arguments.examples)
     batch_size = arguments.batch_size or preset.batch_size
@@ -56,7 +55,7 @@ def train(arguments: argparse.Namespace) -> int:
         save_every=arguments.save_every,
         keep=arguments.keep or None,
         examples=arguments.examples,
-        data=source,
+        data=dataset.source,
         fingerprint=dataset.fingerprint,
         precision=arguments.precision,
         evaluate_every=arguments.evaluate_every or None,

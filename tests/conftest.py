@@ -18,8 +18,10 @@ if WORKER and hasattr(os, "sched_setaffinity"):
     CORES = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {CORES[int(WORKER.removeprefix("gw")) % len(CORES)]})
 
-# Processes started here hear a terminal that hangs up, also where the tests run under nohup.
+# Processes started here hear a terminal that hangs up and a Ctrl-C, also where the tests run under nohup or
+# in a script's background.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 options.import_tensorflow()
 

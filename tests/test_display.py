@@ -1,5 +1,10 @@
 """Showing: three figures, or the images themselves."""
 
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -114,6 +119,7 @@ def test_a_walk_is_a_loop_of_less_than_2_mb(design, weights, small_swift, tmp_pa
     [
         ("KERAS_BACKEND", "jax"),
         ("keras.json", '{"floatx": "float16", "image_data_format": "channels_first"}'),
+        ("keras.json", '["no settings"]'),
     ],
 )
 def test_keras_settings_change_nothing(name, value, weights, tmp_path, monkeypatch, command):
@@ -128,6 +134,38 @@ def test_keras_settings_change_nothing(name, value, weights, tmp_path, monkeypat
     assert display.main(["--weights", weights, "--count", "3", "--export", "y.npz"]) == 0
     with np.load("x.npz") as there, np.load("y.npz") as here:
         assert np.allclose(there["images"], here["images"], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_settings_of_matplotlib_change_nothing(weights, tmp_path, monkeypatch, command):
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path))
+    arguments = ("display", "--weights", weights, "--no-real", "--save")
+    assert command(*arguments, "plain").returncode == 0
+    (tmp_path / "matplotlibrc").write_text("image.origin: lower\ntext.usetex: True\n")
+    done = command(*arguments, "set")
+    assert (done.returncode, done.stderr) == (0, "")
+    for path in (tmp_path / "plain").iterdir():
+        assert path.read_bytes() == (tmp_path / "set" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["衣服.h5", "caf\udce9.h5"], ids=["letters without a glyph", "no text"])
+def test_a_file_may_have_any_name(name, weights, tmp_path, capsys):
+    Path(name).write_bytes(Path(weights).read_bytes())
+    assert display.main(["--weights", name, "--no-real", "--save", "."]) == 0
+    assert len(list(tmp_path.glob("*_generated.png"))) == 1
+
+
+@pytest.mark.slow
+def test_an_export_that_is_ended_leaves_nothing_behind(weights, tmp_path):
+    (tmp_path / "out").mkdir()
+    program = "from clothinggan import display, files\nimport os, signal, sys\n"
+    program += (
+        "import numpy; numpy.savez_compressed = lambda path, **_: (path.touch(), os.kill(os.getpid(), 15))\n"
+    )
+    program += f"display.main(['--weights', {weights!r}, '--count', '1', '--export', 'out/x.npz'])"
+    done = subprocess.run([sys.executable, "-c", program], check=False)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 # Notebooks hand theirs on to a process in whose environment it may not be.

@@ -250,6 +250,28 @@ def test_a_generator_of_two_inputs_is_refused(tmp_path):
         checkpoint.load_generator(tmp_path / "x.h5")
 
 
+def constant_factor(z):
+    return layers.Reshape((28, 28, 1))(layers.Dense(784, activation="tanh")(z)) * 0.5
+
+
+def argument_of_a_call(z):
+    return layers.BatchNormalization()(layers.Reshape((28, 28, 1))(layers.Dense(784)(z)), training=True)
+
+
+@pytest.mark.parametrize("images_of", [constant_factor, argument_of_a_call])
+def test_what_would_be_left_out_silently_is_refused(images_of, tmp_path):
+    z = keras.Input((3,))
+    keras.Model(z, images_of(z)).save(tmp_path / "x.h5")
+    with pytest.raises(ClothingGANError, match="is called with more than images"):
+        checkpoint.load_generator(tmp_path / "x.h5")
+
+
+def test_a_zip_file_is_told_how_to_be_saved(tmp_path):
+    KERAS_3_GENERATORS["sequential"]().save(tmp_path / "x.keras")
+    with pytest.raises(ClothingGANError, match=r"model\.save\('NAME\.h5'\)"):
+        checkpoint.load_generator(tmp_path / "x.keras")
+
+
 def test_weights_that_are_no_numbers_are_refused(tmp_path):
     model = KERAS_3_GENERATORS["sequential"]()
     model.layers[0].bias.assign(np.full(49, np.inf))

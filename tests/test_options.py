@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from clothinggan import options
 from clothinggan.errors import ClothingGANError
+from clothinggan.surroundings import is_installed
 
 COMMANDS = ["train", "resume", "display", "evaluate"]
 WITHOUT_TENSORFLOW = (
@@ -69,6 +71,24 @@ def test_a_wrong_option_is_one_line_and_status_2_without_tensorflow(arguments, s
 def test_the_package_lists_its_commands():
     done = subprocess.run([sys.executable, "-m", "clothinggan"], capture_output=True, text=True, check=True)
     assert all(f"python -m clothinggan.{name}" in done.stdout for name in COMMANDS)
+
+
+def test_a_command_with_a_space_for_the_dot_does_not_pass_for_done():
+    done = subprocess.run([sys.executable, "-m", "clothinggan", "train"], capture_output=True, check=False)
+    assert done.returncode == 2
+
+
+def test_a_path_begins_at_home_also_behind_an_equals_sign(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert options.path("~/runs") == Path("/home/somebody/runs")
+    assert options.path("-dash") == Path.cwd() / "-dash"
+
+
+def test_a_mere_folder_is_no_package(monkeypatch, tmp_path):
+    (tmp_path / "holiday_pictures").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert not is_installed("holiday_pictures")
+    assert is_installed("numpy")
 
 
 def failing(error):

@@ -1,6 +1,7 @@
 """Going on: to the bit, from anywhere, and not over what is further on."""
 
 import dataclasses
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from crash_test import differences
 
 from clothinggan import checkpoint, data, resume, train
+from clothinggan.training import batches
 
 
 def start(*arguments):
@@ -266,6 +268,45 @@ def test_a_run_whose_folder_vanishes_stops_with_the_file_to_go_on_from(
     said = capsys.readouterr().err
     assert "no such file or directory" in said
     assert "python -m clothinggan.resume" in said
+
+
+def test_a_run_whose_folder_is_moved_away_writes_nothing_into_the_one_that_takes_its_place(
+    small_run, tmp_path, monkeypatch, capsys
+):
+    folder = tmp_path / "run"
+    shutil.copytree(small_run, folder)
+
+    def move_and_go_on(*arguments):
+        folder.rename(tmp_path / "moved")
+        folder.mkdir()
+        return batches(*arguments)
+
+    monkeypatch.setattr("clothinggan.run.batches", move_and_go_on)
+    assert resume.main(["--out", str(folder), "--more", "1"]) == 1
+    assert capsys.readouterr().err.endswith("which was moved with what the run has saved; resume there\n")
+    assert list(folder.iterdir()) == []
+
+
+def test_images_that_are_no_longer_where_they_were_are_asked_for(small_run, tmp_path, monkeypatch, capsys):
+    images = other_images(tmp_path / "images.npz")
+    assert train.main(["--data", images, "--batch-size", "16", "--epochs", "1", "--out", "run"]) == 0
+    Path(images).unlink()
+    assert resume.main(["--out", "run", "--more", "1"]) == 1
+    said = capsys.readouterr().err
+    assert (
+        f"which {Path('run/clothingGANlatest.h5')} was trained on; say with --data where that is now" in said
+    )
+
+
+@pytest.mark.parametrize("name", ["TF_NUM_INTRAOP_THREADS", "TF_ENABLE_ONEDNN_OPTS"])
+def test_another_way_to_compute_than_before_is_named(name, small_run, monkeypatch, capsys):
+    monkeypatch.setenv(name, {"TF_NUM_INTRAOP_THREADS": "77", "TF_ENABLE_ONEDNN_OPTS": "0"}[name])
+    assert resume.main(["--weights", str(small_run / "clothingGANepoch4.h5"), "--more", "1"]) == 0
+    says = {
+        "TF_NUM_INTRAOP_THREADS": r"threads \d+ is now 77",
+        "TF_ENABLE_ONEDNN_OPTS": "onednn on is now off",
+    }
+    assert re.search(says[name], capsys.readouterr().err)
 
 
 # FashionGAN's two networks as Keras 2 saved them, compiled; the wrong ones differ in a slope, or in a size.

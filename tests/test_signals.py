@@ -64,6 +64,13 @@ def test_ctrl_c_after_any_signal_ends_at_once(run):
     assert process.returncode == -signal.SIGINT
 
 
+def test_a_ctrl_c_is_not_meant_for_what_a_script_has_put_into_the_background(run):
+    process = run("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=30)[0] == "saved by SIGTERM\n"
+
+
 def test_nohup_outlives_the_terminal(run):
     process = run("nohup")
     process.send_signal(signal.SIGHUP)

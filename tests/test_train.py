@@ -1,13 +1,16 @@
 """Training from the start: what it writes, what it says, and what it refuses."""
 
 import csv
+import re
+import shlex
 import shutil
 
 import numpy as np
 import pytest
 from conftest import SMALL
 
-from clothinggan import checkpoint, train
+from clothinggan import checkpoint, resume, train
+from clothinggan.run import Run
 
 
 def test_a_run_leaves_its_files(small_run):
@@ -89,6 +92,26 @@ def test_of_a_run_that_is_overwritten_no_file_is_left_that_could_be_taken_for_th
         shutil.copy(path, tmp_path)
     new = ["--seed", "1", "--epochs", "2", "--save-every", "2"]
     assert train.main([*SMALL, *new, "--overwrite"]) == 0
+    assert sorted(p.name for p in tmp_path.glob("*.h5")) == ["clothingGANepoch2.h5", "clothingGANlatest.h5"]
+
+
+def test_overwrite_that_is_stopped_at_once_has_overwritten_no_numbered_file(
+    small_run, tmp_path, monkeypatch, capsys
+):
+    for path in small_run.glob("*.h5"):
+        shutil.copy(path, tmp_path)
+    numbered = [path for path in snapshot(tmp_path) if "epoch" in path]
+    monkeypatch.setattr(Run, "stop_reason", lambda *_: "SIGINT")
+    assert train.main([*SMALL, "--seed", "1", "--epochs", "2", "--overwrite"]) == 130
+    assert {name: snapshot(tmp_path)[name] for name in numbered} == {
+        name: snapshot(small_run)[name] for name in numbered
+    }
+    said = capsys.readouterr().out
+    assert "5 files of an earlier run go when" in said
+    monkeypatch.undo()
+    (command,) = re.findall(r"python -m clothinggan\.resume (.+)", said)
+    monkeypatch.chdir(tmp_path)
+    assert resume.main(shlex.split(command)) == 0
     assert sorted(p.name for p in tmp_path.glob("*.h5")) == ["clothingGANepoch2.h5", "clothingGANlatest.h5"]
 
 
