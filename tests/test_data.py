@@ -660,7 +660,7 @@ def test_a_tensorflow_dataset_that_cannot_be_had_is_refused(tensorflow_datasets,
 
 
 def test_without_tensorflow_datasets_one_line_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(data, "find_spec", lambda name: None)
+    monkeypatch.setattr(data, "is_installed", lambda name: False)
     assert "pip install 'clothinggan[tfds]'" in refusal("tfds:fashion_mnist")
 
 

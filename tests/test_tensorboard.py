@@ -41,7 +41,7 @@ def test_the_image_sheet_is_there_at_every_epoch(tmp_path):
 
 
 def test_without_the_extra_one_line_says_how_to_get_it(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("clothinggan.options.find_spec", lambda name: None)
+    monkeypatch.setattr("clothinggan.options.is_installed", lambda name: False)
     assert train.main([*SMALL, "--tensorboard", "events", "--out", "run"]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1
