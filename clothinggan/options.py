@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clothinggan import __version__, data, files, folder, output
 from clothinggan.checkpoint import MAX_INTEGER, MAX_PREVIEWS, PRECISIONS, Record
-from clothinggan.cluster import STRATEGIES, Cluster
+from clothinggan.cluster import STRATEGIES, Cluster, check_source
 from clothinggan.data import CLASS_NAMES, Dataset
 from clothinggan.errors import ClothingGANError, described, first_line, shown
 from clothinggan.meeting import SECONDS_TO_WAIT
@@ -69,29 +69,37 @@ def path(text: str) -> Path:
     return Path.cwd() / expanded if text.startswith("-") else expanded
 
 
-def load_data(asked: str | None, record: Record | None, weights: Path | None = None) -> Dataset:
+def load_data(
+    asked: str | None,
+    record: Record | None = None,
+    weights: Path | None = None,
+    cluster: Cluster | None = None,
+) -> Dataset:
     """Loads what --data names, else what a file was trained on, else what the environment names.
 
     Args:
         asked: The value of --data.
         record: The file's record; None where it has none.
         weights: The file.
+        cluster: The workers that are to train on them, if there are several.
 
     Raises:
-        ClothingGANError: See `data.load`; it says who named the images if --data did not.
+        ClothingGANError: See `data.load` and `cluster.check_source`; it says who named the images if --data
+            did not.
     """
     if asked:
-        return data.load(asked)
-    if record:
-        named, where = record.data, f"which {weights} was trained on; say with --data where that is now"
+        named, by = asked, None
+    elif record:
+        named, by = record.data, f"which {weights} was trained on; say with --data where that is now"
     else:
-        named, where = data.default_source(), "which the environment variable CLOTHINGGAN_DATA names"
+        named, by = data.default_source(), "which the environment variable CLOTHINGGAN_DATA names"
+    check_source(cluster, named)
     try:
         return data.load(named)
     except ClothingGANError as error:
-        if named in data.KEYWORDS:
+        if by is None or named in data.KEYWORDS:
             raise
-        raise ClothingGANError(f"{error} ({where})") from error
+        raise ClothingGANError(f"{error} ({by})") from error
 
 
 def garment_class(text: str) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clothinggan import checkpoint, data, folder, options, workers
+from clothinggan import checkpoint, folder, options, workers
 from clothinggan.checkpoint import Checkpoint, Record
-from clothinggan.cluster import Cluster, check_source, find_cluster
+from clothinggan.cluster import Cluster, find_cluster
 from clothinggan.data import Dataset
 from clothinggan.errors import ClothingGANError, shown
 from clothinggan.presets import DEFAULT_PRESET, PRESETS, Preset
@@ -152,8 +152,7 @@ def _record_and_data(
     found: Checkpoint, preset: Preset, arguments: argparse.Namespace, cluster: Cluster | None
 ) -> tuple[Record, Dataset]:
     """The record to go on with, as the file and the options say, and the images."""
-    check_source(cluster, arguments.data or (found.record.data if found.record else data.default_source()))
-    dataset = options.load_data(arguments.data, found.record, found.path)
+    dataset = options.load_data(arguments.data, found.record, found.path, cluster)
     source = dataset.source
     if found.record:
         record = found.record

@@ -239,13 +239,13 @@ class Run:
                 print(stopped)
                 return 130
         if not self.workers.is_chief:
-            print(f"done: epoch {self.record.epochs}; the files are the chief's")
+            print(f"done, at epoch {self.record.epochs}; the files are the chief's")
             return 0
         measured = [entry for entry in self.record.history if "fcd" in entry]
         if measured:
             best = min(measured, key=lambda entry: entry["fcd"])
             print(f"best of the {len(measured)} epochs measured: {best['epoch']}, FCD {best['fcd']:.3f}")
-        print(f"done: epoch {self.record.epochs}; look at them with: {self._display_command()}")
+        print(f"done, at epoch {self.record.epochs}; look at the images with: {self._display_command()}")
         return 0
 
     def _train(

@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Sequence
 
-from clothinggan import data, options, workers
+from clothinggan import options, workers
 from clothinggan.checkpoint import Record
-from clothinggan.cluster import check_source, find_cluster
+from clothinggan.cluster import find_cluster
 from clothinggan.errors import ClothingGANError
 from clothinggan.presets import PRESETS
 
@@ -37,8 +37,7 @@ def train(arguments: argparse.Namespace) -> int:
     """Trains as the options say; returns the exit status."""
     preset = PRESETS[arguments.model]
     cluster = find_cluster(arguments.strategy)
-    check_source(cluster, arguments.data or data.default_source())
-    dataset = options.load_data(arguments.data, None)
+    dataset = options.load_data(arguments.data, cluster=cluster)
     if arguments.examples:
         dataset = dataset.take(arguments.examples)
     batch_size = arguments.batch_size or preset.batch_size

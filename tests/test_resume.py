@@ -211,7 +211,7 @@ def test_another_processor_than_before_is_named(small_run, monkeypatch, capsys):
 
 
 def test_other_images_than_before_are_refused_unless_named(small_run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(resume.data, "load", lambda source, load=resume.data.load: load(other))
+    monkeypatch.setattr(data, "load", lambda source, load=data.load: load(other))
     other = other_images(tmp_path / "other.npz")
     assert resume.main(["--weights", str(small_run / "clothingGANepoch2.h5")]) == 1
     assert "name them with --data" in capsys.readouterr().err
