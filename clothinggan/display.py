@@ -1,8 +1,6 @@
 """`python -m clothinggan.display`: shows what a generator draws, beside real images."""
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,7 +112,9 @@ def display(arguments: argparse.Namespace) -> int:
         return export(found, arguments)
     if arguments.walk:
         return make_walk(found, arguments)
-    folder = arguments.save or (None if _window_possible() else Path("."))
+    from clothinggan.figures import window_possible
+
+    folder = arguments.save or (None if window_possible() else Path("."))
     if folder:
         files.prepare_folder(folder, "--save")
     images, _ = _draw(found, GRID_IMAGES, arguments.seed, _classes(found, arguments))
@@ -245,18 +245,6 @@ class Gallery:
 
             save_png(figure, self.folder / name)
             print(shown(self.folder / name))
-
-
-def _window_possible() -> bool:
-    """Whether matplotlib finds a window system and a toolkit for it."""
-    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return False  # Spares the import that finds out the same.
-    import matplotlib.pyplot as plt
-
-    figure = plt.figure()
-    framework = figure.canvas.required_interactive_framework
-    plt.close(figure)
-    return framework not in (None, "headless")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

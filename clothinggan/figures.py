@@ -1,5 +1,7 @@
 """Image grids and loss curves: arrays in, matplotlib figures out."""
 
+import os
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -163,6 +165,18 @@ def load_timelapse(path: Path) -> dict[str, np.ndarray]:
         pictures = [np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(animation)]
     frames = [picture[:-CAPTION_HEIGHT:2, ::2] / np.float32(255) for picture in pictures]
     return dict(zip(captions, frames, strict=True))
+
+
+def window_possible() -> bool:
+    """Whether matplotlib finds a window system and a toolkit for it."""
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False  # Spares the import that finds out the same.
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure()
+    framework = figure.canvas.required_interactive_framework
+    plt.close(figure)
+    return framework not in (None, "headless")
 
 
 def _save_animation(

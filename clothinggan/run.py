@@ -31,6 +31,7 @@ from clothinggan.callbacks import (
 from clothinggan.checkpoint import Record
 from clothinggan.data import Dataset
 from clothinggan.errors import ClothingGANError, MovedFolderError, described, shown
+from clothinggan.figures import window_possible
 from clothinggan.machine import core_count, processor_name
 from clothinggan.quality import Judge
 from clothinggan.signals import StoppedBySignal, StopRequests, stop_requests
@@ -231,6 +232,9 @@ class Run:
         """
         with stop_requests() as requests:
             self._print_plan()
+            if show and not window_possible():
+                print("note:     --show: no window can be opened here; the images are in files", flush=True)
+                show = False
             if self.judge:
                 self.judge.prepare()
             try:

@@ -22,6 +22,11 @@ def test_a_log_gets_a_line_within_a_long_epoch_with_the_time_left(monkeypatch, c
     )
 
 
+def test_where_no_window_can_be_opened_show_says_so_once(capsys):
+    assert train.main([*SMALL, "--epochs", "2", "--save-every", "1", "--show"]) == 0
+    assert capsys.readouterr().out.count("no window can be opened here") == 1
+
+
 def test_a_log_is_not_flooded(capsys):
     assert train.main([*SMALL, "--epochs", "2"]) == 0
     assert "step 2/2" not in capsys.readouterr().out
