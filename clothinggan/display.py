@@ -31,15 +31,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "display",
         "Shows 25 images that a generator draws, one of them enlarged, and 25 real ones.",
     )
-    parser.add_argument(
-        "--weights",
-        metavar="FILE",
-        type=options.path,
-        nargs="+",
-        action="extend",
-        required=True,
-        help="the .h5 file; several for --timelapse",
-    )
+    options.add_weights(parser, "the .h5 file; several for --timelapse")
     options.add_data(parser, recorded=True)
     options.add_seed(parser, "the images that are drawn")
     parser.add_argument(

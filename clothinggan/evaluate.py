@@ -55,15 +55,7 @@ class Line:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line."""
     parser = options.Parser("evaluate", "Measures how good the images of one or more generators are.")
-    parser.add_argument(
-        "--weights",
-        metavar="FILE",
-        type=options.path,
-        nargs="+",
-        action="extend",
-        required=True,
-        help="one or more .h5 files",
-    )
+    options.add_weights(parser, "one or more .h5 files")
     options.add_data(parser, recorded=True)
     options.add_seed(parser, "the images that are drawn")
     parser.add_argument(

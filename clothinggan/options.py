@@ -128,6 +128,13 @@ def add_model(parser: argparse.ArgumentParser, recorded: bool) -> None:
     )
 
 
+def add_weights(parser: argparse.ArgumentParser, says: str) -> None:
+    """Adds --weights, which takes one or more files and is required."""
+    parser.add_argument(
+        "--weights", metavar="FILE", type=path, nargs="+", action="extend", required=True, help=says
+    )
+
+
 def add_data(parser: argparse.ArgumentParser, recorded: bool) -> None:
     """Adds --data; `recorded` says whether a weights file can name the default."""
     default = "$CLOTHINGGAN_DATA, else fashion_mnist"
