@@ -7,7 +7,7 @@ then of `resume`, are ended with SIGKILL: most of them a random moment after a h
 appeared, which is often inside a save; the others at any moment after the start. After each kill, every
 file that stands under its own name must open. The next process goes on, until the run is complete; then
 its last checkpoint must equal, bit for bit, that of a run that was never cut off, and so must its history
-but for the seconds. Whether a kill fell inside a save is seen afterwards: a temporary file is left over.
+but for the seconds. Whether a kill fell inside a save is seen afterwards: a new temporary file is left over.
 """
 
 import argparse
@@ -108,6 +108,8 @@ class Lane:
         self._opened = {}
         complete = False
         while not complete:
+            # Of an earlier kill, if this process is killed before it has cleared up.
+            earlier = _temporary_files(folder)
             process = start(folder, self.data)
             if self.tally.kills < self.kills:
                 self._await_moment(process, folder)
@@ -116,7 +118,7 @@ class Lane:
             left_over = _temporary_files(folder)
             if process.returncode == -signal.SIGKILL:
                 self.tally.kills += 1
-                self.tally.inside.update({name.suffix for name in left_over})
+                self.tally.inside.update({name.suffix for name in left_over - earlier})
             elif process.returncode or left_over:
                 raise Lost(f"{folder}: status {process.returncode}, leaving {left_over}: {said.strip()}")
             self._open_all(folder)

@@ -3,7 +3,8 @@
     python scripts/fuzz.py --h5 10000 --data 10000 --seed 0
 
 The files begin sound and small: our own checkpoints, generators as Keras 3 and Keras 2 (tf-keras) save
-them, IDX files, plain and gzipped, and .npz files. Bytes are flipped, overwritten, moved, inserted and cut
+them (for which it needs what `pip install -e '.[test]'` installs), IDX files, plain and gzipped, and .npz
+files. Bytes are flipped, overwritten, moved, inserted and cut
 off; and in every third .h5 the model's configuration or the run's record is changed as the JSON text that
 it is. A part of the checkpoints keep their checksum, as damaged files do; the others get the right one for
 what they have become, as a stranger's would have.
@@ -11,9 +12,9 @@ what they have become, as a stranger's would have.
 Each case goes through what the commands do: `checkpoint.read`, with its limits and its child process, then
 building the generator and drawing two images; or `data.load`. One thing differs, for speed: the child that
 parses HDF5 is forked from a process that has imported h5py already, where the command starts a new Python.
-It runs the same function under the same limits. One case in `COMMAND_EVERY` is given to the real commands,
-`display` and `resume`, as well. Anything but a result or a ClothingGANError of one printable line is a
-failure: another exception, an end of the process, or more than `MAX_SECONDS`.
+It runs the same function under the same limits. One .h5 in `COMMAND_EVERY`, and the last, is given to a
+real command, `display` or `resume`, as well. Anything but a result or a ClothingGANError of one printable
+line is a failure: another exception, an end of the process, or more than `MAX_SECONDS`.
 """
 
 import argparse
@@ -30,6 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,7 +49,8 @@ from clothinggan.errors import ClothingGANError  # noqa: E402
 
 MAX_SECONDS = 10.0  # of processor time, which a busy machine does not stretch
 COMMAND_EVERY = 500
-_STALLED_SECONDS = 120.0
+_COMMAND_SECONDS = 100.0
+_STALLED_SECONDS = 120.0  # more than a command may take: its worker reports that it did not end
 _KERAS_2 = """
 import tf_keras as keras
 from tf_keras import layers
@@ -269,14 +272,17 @@ def try_command(path: Path, name: str, images: Path) -> str:
         "display": ["--no-real", "--save", str(out)],
         "resume": ["--more", "1", "--data", str(images), "--out", str(out)],
     }
-    done = subprocess.run(
-        [sys.executable, "-m", f"clothinggan.{name}", "--weights", str(path), *options[name]],
-        capture_output=True,
-        text=True,
-        timeout=_STALLED_SECONDS,
-        check=False,
-        cwd=CHECKOUT,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", f"clothinggan.{name}", "--weights", str(path), *options[name]],
+            capture_output=True,
+            text=True,
+            timeout=_COMMAND_SECONDS,
+            check=False,
+            cwd=CHECKOUT,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Failure(f"{name} did not end in {_COMMAND_SECONDS:.0f} seconds") from error
     complaints = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
     if done.returncode not in (0, 1) or len(complaints) != done.returncode:
         raise Failure(f"{name} ended with {done.returncode} and said {done.stderr!r}")
@@ -372,7 +378,7 @@ def try_h5_cases(numbers: range, seed: int, folder: Path) -> Iterator[tuple[int,
         path = folder / "case.h5"
         path.write_bytes(mutate_h5(name, sound[name], chance))
         yield number, _reported(try_h5, path, f"{name}: ")
-        if number % COMMAND_EVERY == COMMAND_EVERY - 1:
+        if number % COMMAND_EVERY == COMMAND_EVERY - 1 or number == numbers[-1]:
             command = chance.choice(["display", "resume"])
             yield number, _reported(lambda path, command=command: try_command(path, command, images), path)
         if number % 50 == 49:
@@ -404,10 +410,15 @@ def fuzz(kind: str, count: int, seed: int, folder: Path) -> tuple[Counter, list[
         worker = os.fork()
         if worker == 0:
             os.close(reader)
-            with open(writer, "w") as reports:
-                for number, outcome in TRIALS[kind](range(following, count), seed, folder):
-                    print(json.dumps([number, outcome]), file=reports, flush=True)
-            os._exit(0)
+            try:
+                with open(writer, "w") as reports:
+                    for number, outcome in TRIALS[kind](range(following, count), seed, folder):
+                        print(json.dumps([number, outcome]), file=reports, flush=True)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                # Not by an exception: on its way it would remove the folder, which is the parent's.
+                os._exit(0)
         os.close(writer)
         with open(reader) as reports:
             while select.select([reports], [], [], _STALLED_SECONDS)[0] and (line := reports.readline()):

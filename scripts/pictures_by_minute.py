@@ -71,7 +71,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, nargs="+", default=[1, 5, 20, 60])
     parser.add_argument("--models", choices=list(PRESETS), nargs="+", default=["swift", "clothing"])
     parser.add_argument("--runs", type=Path, default=Path("runs/minutes"), help="where the runs' files are")
+    parser.add_argument("--picture", type=Path, default=PICTURE, help="what to write (default: %(default)s)")
     arguments = parser.parse_args()
+    options.import_tensorflow()
     judge = quality.Judge(data.load(arguments.data))
     columns, rows = len(arguments.minutes), len(arguments.models)
     figure = Figure(figsize=(3 * columns, 3.3 * rows), layout="constrained")
@@ -80,7 +82,6 @@ def main() -> int:
         for minutes, axes in zip(sorted(arguments.minutes), row, strict=True):
             folder = arguments.runs / model
             file = train_until(PRESETS[model], arguments.data, folder, minutes)
-            options.import_tensorflow()
             images, _ = file.draw(judge.count, seed=0)
             fcd = judge.brief_scores(images)["fcd"]
             said = f"{model}, {trained_seconds(file) / 60:.1f} minutes: FCD {fcd:.2f}"
@@ -88,11 +89,11 @@ def main() -> int:
             axes.imshow(tile(images[:IMAGES]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axes.set_axis_off()
             axes.set_title(said, fontsize=10)
-    PICTURE.parent.mkdir(exist_ok=True)
-    save_png(figure, PICTURE)
-    print(PICTURE)
+    arguments.picture.parent.mkdir(exist_ok=True)
+    save_png(figure, arguments.picture)
+    print(arguments.picture)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(options.reporting_errors(main))

@@ -12,18 +12,18 @@ SCRIPT = Path(__file__).parents[1] / "scripts" / "benchmark.py"
 pytestmark = pytest.mark.slow
 
 
-def benchmark(*arguments):
-    return subprocess.run(
-        [sys.executable, SCRIPT, *arguments], capture_output=True, text=True, timeout=240, check=True
+def benchmark(folder, *arguments):
+    """Runs it with few images; returns its numbers, and its report for a person."""
+    few = ["--batch-size", "2", "--rounds", "1", "--json", folder / "x.json"]
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *arguments, *few], capture_output=True, text=True, timeout=240, check=True
     )
+    return json.loads((folder / "x.json").read_text()), done.stdout
 
 
-def test_steps_are_compared_in_numbers():
+def test_steps_are_compared_in_numbers(tmp_path):
     names = ["ours-float32", "limit-float32"]
-    done = benchmark(
-        "--sections", "step", "--only", *names, "--batch-size", "2", "--rounds", "1", "--json", "-"
-    )
-    results = json.loads(done.stdout)
+    results, report = benchmark(tmp_path, "--sections", "step", "--only", *names)
     assert results["machine"]["processor"]
     assert results["machine"]["threads"] > 0
     assert {"python", "tensorflow", "keras", "numpy"} <= set(results["versions"])
@@ -34,10 +34,12 @@ def test_steps_are_compared_in_numbers():
         assert len(result["seconds"]) == 1
         for key in ("median", "fastest", "slowest", "peak_bytes", "share_of_limit"):
             assert result[key] > 0, key
+        assert f"| {result['median'] * 1000:,.1f} |" in report
 
 
-def test_the_profile_accounts_for_all_of_the_steps_operations():
-    done = benchmark("--profile", "--batch-size", "2", "--rounds", "1", "--json", "-")
-    whole, limit, *parts = json.loads(done.stdout)["profile"]["parts"]
+def test_the_profile_accounts_for_all_of_the_steps_operations(tmp_path):
+    results, report = benchmark(tmp_path, "--profile")
+    whole, limit, *parts = results["profile"]["parts"]
     assert whole["flops"] == limit["flops"] == sum(part["flops"] for part in parts)
     assert all(part["seconds"] > 0 for part in [whole, limit, *parts])
+    assert all(f"| {part['part']} |" in report for part in parts)

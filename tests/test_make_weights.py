@@ -25,22 +25,32 @@ SCRIPT = Path(__file__).parents[1] / "scripts" / "make_weights"
 
 
 @pytest.fixture
-def make_weights(tmp_path, monkeypatch):
-    """The script as a module that publishes in a folder of its own, with no process for each picture."""
+def script(monkeypatch):
+    """The script as a module."""
     loader = SourceFileLoader("make_weights", str(SCRIPT))
     module = module_from_spec(spec_from_loader(loader.name, loader))
     monkeypatch.setitem(sys.modules, loader.name, module)
     loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def make_weights(script, tmp_path, monkeypatch):
+    """The script, publishing in a folder of its own, with no process for each picture."""
     (tmp_path / "weights").mkdir()
-    monkeypatch.setattr(module, "WEIGHTS", tmp_path / "weights")
-    monkeypatch.setattr(module, "TRIALS", tmp_path / "weights" / "trials.md")
+    monkeypatch.setattr(script, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(script, "TRIALS", tmp_path / "weights" / "trials.md")
 
     def call(command, *arguments, check=False):
         assert resolve_name(f"clothinggan.{command}").main([str(argument) for argument in arguments]) == 0
         return 0
 
-    monkeypatch.setattr(module, "call", call)
-    return module
+    monkeypatch.setattr(script, "call", call)
+    return script
+
+
+def test_the_page_that_is_published_is_what_the_script_writes(script):
+    assert (script.WEIGHTS / "README.md").read_text() == script.readme()
 
 
 @pytest.mark.slow
