@@ -168,8 +168,7 @@ class SheetWindow(RunCallback):
 
         figure = plt.figure(self.run.prefix, clear=True)
         draw_sheet(self.run, figure)
-        plt.show(block=False)
-        plt.pause(0.1)  # Lets the window draw itself.
+        plt.pause(0.1)  # Shows the window, and lets it draw itself.
 
 
 class Checkpoints(RunCallback):

@@ -16,6 +16,8 @@ from clothinggan.presets import DEFAULT_PRESET, PRESETS, Preset
 if TYPE_CHECKING:
     import keras
 
+    from clothinggan.training import GAN
+
 MORE_EPOCHS = 200
 
 
@@ -81,7 +83,7 @@ def resume(arguments: argparse.Namespace) -> int:
             generator = found.generator  # Made second: the seed decides on its dropout too.
         gan = GAN(preset, generator, discriminator, record.seed, record.precision, team.strategy)
         if found.record:
-            gan.load_state(found.state)
+            _load_state(gan, found)
             here = {"threads": thread_count(), "processor": device_names()}
             _say_what_differs(found.record, library_versions() | here)
         elif other:
@@ -136,6 +138,13 @@ def _discriminator_file(found: Checkpoint, path: Path | None) -> Checkpoint | No
             f"{found.path} holds its own discriminator; leave --discriminator-weights {path} out"
         )
     return checkpoint.read(path)
+
+
+def _load_state(gan: "GAN", found: Checkpoint) -> None:
+    try:
+        gan.load_state(found.state)
+    except ClothingGANError as error:
+        raise ClothingGANError(f"{found.path}: {error}; use another file") from error
 
 
 def _take_on(file: Checkpoint, discriminator: "keras.Model", preset: Preset) -> None:

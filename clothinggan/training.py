@@ -279,9 +279,7 @@ class GAN(keras.Model):
         for name, targets in variables.items():
             arrays = state.get(name, [])
             if [array.shape for array in arrays] != [tuple(target.shape) for target in targets]:
-                raise ClothingGANError(
-                    f"the training state in the file has another '{name}' than this design"
-                )
+                raise ClothingGANError(f"the training state has another '{name}' than this design")
         for name, targets in variables.items():
             for target, array in zip(targets, state.get(name, []), strict=True):
                 target.assign(array)
