@@ -1,21 +1,26 @@
 """What several test modules share: small runs, real processes, and files to open."""
 
+import dataclasses
 import functools
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
-from clothinggan import data, options, sample_data
+from clothinggan import checkpoint, data, options, sample_data
+from clothinggan.presets import PRESETS
 
 # Of tests run side by side each has a core: threads of two that share all cores mostly wait for each other.
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
-if WORKER and hasattr(os, "sched_setaffinity"):
-    CORES = sorted(os.sched_getaffinity(0))
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+if WORKER and CORES:
     os.sched_setaffinity(0, {CORES[int(WORKER.removeprefix("gw")) % len(CORES)]})
 
 # Processes started here hear a terminal that hangs up and a Ctrl-C, also where the tests run under nohup or
@@ -29,6 +34,8 @@ options.import_tensorflow()
 sample_data.make_split = functools.cache(sample_data.make_split)
 
 SMALL = ["--data", "sample", "--examples", "40", "--batch-size", "16"]  # 2 steps an epoch, 8 images left over
+
+SMALL_BATCHES = {name: dataclasses.replace(preset, batch_size=16) for name, preset in PRESETS.items()}
 
 needs_a_full_device = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has /dev/full")
 
@@ -49,7 +56,7 @@ def fashion_mnist() -> data.Dataset:
     """All of Fashion-MNIST, where a folder of it is at hand."""
     folder = os.environ.get("CLOTHINGGAN_DATA", "")
     if not os.path.isdir(folder):
-        pytest.skip("CLOTHINGGAN_DATA names no folder; the built-in sample stands for it")
+        pytest.skip("CLOTHINGGAN_DATA names no folder")
     return data.load(folder)
 
 
@@ -81,6 +88,34 @@ def small_swift(tmp_path_factory) -> str:
     options = ["--data", "sample", "--examples", "40", "--epochs", "1", "--out", str(folder)]
     assert train.main(["--model", "swift", *options]) == 0
     return str(folder / "swiftGANepoch1.h5")
+
+
+def stranger(source: Path, path: Path, change=lambda file: None, **fields) -> Path:
+    """Writes a checkpoint with a good checksum that no run of ours has written: a changed copy of one."""
+    path.write_bytes(source.read_bytes()[512:])
+    with h5py.File(path, "r+") as file:
+        record = json.loads(file["clothinggan/record"][()].tobytes())
+        del file["clothinggan/record"]
+        file["clothinggan/record"] = np.frombuffer(json.dumps({**record, **fields}).encode(), np.uint8)
+        change(file)
+    path.write_bytes(checkpoint._block(path.read_bytes()) + path.read_bytes())
+    return path
+
+
+def ten_terabytes(name: str):
+    """A change to an open HDF5 file: an array that is said to hold ten million million numbers."""
+    return lambda file: file.create_dataset(name, (10**13,), "f4", chunks=(10**6,), compression="gzip")
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    """A screen on which windows can be opened: their titles, as they are shown."""
+    shown = []
+    for user in ("clothinggan.figures", "clothinggan.run"):
+        monkeypatch.setattr(f"{user}.window_possible", lambda: True)
+    monkeypatch.setattr(pyplot, "show", lambda **_: shown.extend(pyplot.get_figlabels()))
+    yield shown
+    pyplot.close("all")
 
 
 @pytest.fixture

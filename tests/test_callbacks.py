@@ -27,6 +27,11 @@ def test_where_no_window_can_be_opened_show_says_so_once(capsys):
     assert capsys.readouterr().out.count("no window can be opened here") == 1
 
 
+def test_show_opens_one_window_for_all_numbered_files(windows):
+    assert train.main([*SMALL, "--epochs", "2", "--save-every", "1", "--show"]) == 0
+    assert windows == ["clothingGAN", "clothingGAN"]
+
+
 def test_a_log_is_not_flooded(capsys):
     assert train.main([*SMALL, "--epochs", "2"]) == 0
     assert "step 2/2" not in capsys.readouterr().out

@@ -25,6 +25,14 @@ def test_three_pictures_are_written_and_named(weights, tmp_path, capsys):
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in names)
 
 
+def test_where_there_is_a_screen_three_windows_open_and_no_file_is_written(weights, windows, tmp_path):
+    assert display.main(["--weights", weights]) == 0
+    assert windows == [f"clothingGANepoch4: generated{more}" for more in ("", ", enlarged")] + [
+        "real: sample"
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_real_leaves_the_third_out(weights, tmp_path):
     assert display.main(["--weights", weights, "--no-real", "--save", "pictures"]) == 0
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
@@ -50,13 +58,7 @@ def test_exported_images_are_the_generators(weights, tmp_path):
     with np.load(tmp_path / "x.npz") as exported:
         vectors, images = exported["latent_vectors"], exported["images"]
     assert np.array_equal(vectors, draw_latent_vectors(30, 100, seed=5))
-    assert np.allclose(images, generate(checkpoint.read(weights_path(weights)).generator, vectors), atol=1e-6)
-
-
-def weights_path(text):
-    from pathlib import Path
-
-    return Path(text)
+    assert np.allclose(images, generate(checkpoint.read(Path(weights)).generator, vectors), atol=1e-6)
 
 
 def test_an_export_writes_no_pictures(weights, tmp_path):

@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+from conftest import ten_terabytes
 
 from clothinggan import hdf5
 from clothinggan.errors import ClothingGANError
@@ -60,10 +61,6 @@ def object_references(file):
     file.create_dataset("x", (1,), h5py.ref_dtype)
 
 
-def ten_terabytes(file):
-    file.create_dataset("x", (10**13,), "u1", chunks=(10**6,), compression="gzip")
-
-
 def many_groups(file):
     for index in range(hdf5.MAX_OBJECTS + 1):
         file.create_group(str(index))
@@ -77,7 +74,7 @@ def many_groups(file):
         (external_storage, "'x' in another file"),
         (virtual_dataset, "'x' in another file"),
         (object_references, "where numbers are expected"),
-        (ten_terabytes, "MiB of numbers"),
+        (ten_terabytes("x"), "MiB of numbers"),
         (many_groups, "10,000 objects"),
     ],
 )

@@ -1,6 +1,5 @@
 """Generators of Keras 2 and 3 open; whatever else a file asks for is refused before anything is built."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -10,12 +9,12 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from conftest import SMALL_BATCHES
 from keras import layers
 
 from clothinggan import checkpoint, display, resume
 from clothinggan.errors import ClothingGANError
 from clothinggan.models import draw_latent_vectors, generate
-from clothinggan.presets import PRESETS
 
 # Each makes `model`, a generator; run by Keras 2 (tf-keras) in a process of its own.
 KERAS_2_GENERATORS = {
@@ -80,9 +79,8 @@ def test_a_keras_2_generator_draws_what_it_drew_there(name, keras_2_files):
 def test_a_keras_2_generator_is_displayed_and_resumed(name, keras_2_files, monkeypatch):
     weights = ["--weights", str(keras_2_files[name])]
     assert display.main([*weights, "--no-real"]) == 0
-    np.savez("images.npz", x_train=np.zeros((8, 28, 28), np.uint8))
-    small_batches = {"clothing": dataclasses.replace(PRESETS["clothing"], batch_size=8)}
-    monkeypatch.setattr(resume, "PRESETS", small_batches)
+    np.savez("images.npz", x_train=np.zeros((16, 28, 28), np.uint8))
+    monkeypatch.setattr(resume, "PRESETS", SMALL_BATCHES)
     assert resume.main([*weights, "--data", "images.npz", "--more", "1", "--out", "run"]) == 0
     before, after = (checkpoint.load_generator(p) for p in (weights[1], "run/clothingGANepoch1.h5"))
     assert before.input_shape == after.input_shape

