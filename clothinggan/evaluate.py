@@ -18,15 +18,16 @@ from clothinggan.signals import unwinding
 
 EXPLANATION = """\
 FCD, KCD: Fréchet and kernel distance (KCD times 1000, with its standard error) in the features of this
-  package's own classifier of Fashion-MNIST. They are no Inception FID and KID, and compare only with
+  package's own classifier of Fashion-MNIST. They are not Inception FID and KID, and compare only with
   numbers from this classifier, the same test images and as many generated ones. Lower is better.
 precision, density: how many generated images look real; a few far-out real images let even noise pass
   for precise, so look at density too. recall, coverage: how much of what is real they cover.
 sure: the classifier's mean certainty.
-near: median distance to the nearest training image, over that of unseen test images; far below 1 with
-  many copies, images are memorised. copies: share nearer than 99 % of the test images are.
-confirmed: of the images that a class was asked of, how many the classifier takes for it; of training
-  images, how many of each class it recognises.
+near: median distance to the nearest training image, divided by that of unseen test images; far below 1
+  and with many copies, it means memorising. copies: share of images that are nearer to a training image
+  than 99 % of the test images are.
+confirmed: of the images drawn for a class, how many the classifier takes for it; of training images, how
+  many of each class it recognises.
 D real, D fake: how often the file's own discriminator is right."""
 FIGURE_IMAGES = 100
 FIGURE_NEIGHBOURS = 5

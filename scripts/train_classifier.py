@@ -118,7 +118,7 @@ def as_markdown(facts: dict[str, Any]) -> str:
 
 `classifier.npz` holds the weights of the network in `classifier.py`: {facts["parameters"]:,}
 parameters, trained on the {facts["training_images"]:,} training images of Fashion-MNIST. Of the
-{facts["test_images"]:,} test images it classifies **{facts["accuracy"]:.2%}** rightly, with a mean
+{facts["test_images"]:,} test images it classifies **{facts["accuracy"]:.2%}** correctly, with a mean
 confidence of {facts["mean_confidence"]:.1%}.
 
 | class | accuracy |
@@ -133,8 +133,7 @@ To make it again, which replaces `classifier.npz`, `classifier.json` and this pa
     python scripts/train_classifier.py --data DIR --epochs {facts["epochs"]} --seed {facts["seed"]}
 
 This one took {facts["minutes"]:.0f} minutes on {facts["cores"]} cores, with {versions}.
-On another processor, number of cores or version the weights come out different, and the accuracy
-slightly.
+Another processor, number of cores or version gives different weights, and a slightly different accuracy.
 
 SHA-256 of `classifier.npz`:
 `{facts["sha256"]}`
