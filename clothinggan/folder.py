@@ -39,7 +39,7 @@ def find_checkpoints(
     Args:
         folder: Where to look.
         prefix: What their names begin with.
-        pass_over: Called with what is wrong with a `latest` file that cannot be read, and is left out.
+        pass_over: Called with what is wrong with a `latest` file that is left out.
     """
     found = [
         Found(epoch, 0, path)
@@ -56,6 +56,8 @@ def find_checkpoints(
         else:
             if record := content.record:
                 found.append(Found(record.epoch, record.step_in_epoch, latest, content))
+            else:
+                pass_over(ClothingGANError(f"{latest} holds a generator alone; go on from it with --weights"))
     return sorted(found)
 
 
@@ -83,20 +85,29 @@ def find_foreign(folder: Path, prefix: str, record: Record | None, start: Path |
         others = preset.file_prefix != prefix and not at_home
         if others and (found := find_checkpoints(folder, preset.file_prefix)):
             return found[-1].path
-    history = folder / "history.csv"
-    if history.exists() and not _is_ours(history):
-        return history
     latest = folder / checkpoint.file_name(prefix, None)
     if latest.exists() and not _is_same(latest, start) and not _is_no_loss(latest, record):
         return latest
+    history = folder / "history.csv"
+    if history.exists() and not _is_no_other_runs(history, record):
+        return history
     return None
 
 
-def _is_ours(history: Path) -> bool:
-    """Whether a `history.csv` is one of a run: other tools use the name too."""
+def _is_no_other_runs(history: Path, record: Record | None) -> bool:
+    """Whether a `history.csv` is of a run that stands at `record`, or was further and went back to there.
+
+    Other runs write files of this name, and other tools too.
+    """
     with history.open("rb") as file:
         header = file.readline(1000)
-    return not header or header.startswith(",".join(checkpoint.HISTORY_COLUMNS).encode())
+        if header and not header.startswith(",".join(checkpoint.HISTORY_COLUMNS).encode()):
+            return False
+        rows = file.readlines()
+    if not record or not record.history:
+        return len(rows) <= 1  # As much is left of a run that was killed before its first save.
+    known = [f"{entry['epoch']},{entry['d_loss']},".encode() for entry in record.history]
+    return all(row.startswith(start) for row, start in zip(rows, known, strict=False))
 
 
 def _is_no_loss(latest: Path, record: Record | None) -> bool:

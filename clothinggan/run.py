@@ -179,7 +179,7 @@ class Run:
         self.make_sure_of_folder()
         checkpoint.save(self.latest, self.gan.averaged_generator, self.record, self.gan.state())
         self.last_saved = self.latest
-        # In mid-epoch there is not much yet: who notices now that --overwrite was wrong loses little.
+        # In mid-epoch there is not much yet: --overwrite that was a mistake has cost no numbered file.
         if self.record.step_in_epoch == 0:
             self._clear_stale(self.latest)
 
@@ -333,9 +333,10 @@ class Run:
         )
 
         if self.stale:
+            numbered = [path.name for path in self.stale if path != self.latest]
             print(
-                f"note:     --overwrite: {len(self.stale)} files of an earlier run go when the first epoch "
-                "of this one is saved",
+                f"note:     --overwrite: {self.latest.name} is replaced at the first save"
+                + (f", and when an epoch is done these go: {', '.join(numbered)}" if numbered else ""),
                 flush=True,
             )
         if record.precision == "bfloat16" and not fast.has_bfloat16():
@@ -356,7 +357,8 @@ class Run:
             raise
         except tf.errors.ResourceExhaustedError as error:
             raise ClothingGANError(
-                f"a batch of {self.record.batch_size} does not fit into memory; {self.how_to_go_on()}"
+                f"out of memory, with batches of {self.record.batch_size}: free some, or train anew with a "
+                f"smaller --batch-size; {self.how_to_go_on()}"
             ) from error
         except Exception as error:
             what = gone(self.workers.cluster, error) or described(error)

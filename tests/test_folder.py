@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,14 @@ def test_a_broken_latest_file_is_passed_over(small_run, tmp_path):
     found = folder.find_checkpoints(tmp_path, "clothingGAN", passed_over.append)
     assert [file.path.name for file in found] == ["clothingGANepoch1.h5"]
     assert ["clothingGANlatest.h5 is not an HDF5 file" in str(error) for error in passed_over] == [True]
+
+
+def test_a_latest_file_without_a_run_is_passed_over(small_run, tmp_path):
+    latest = tmp_path / "clothingGANlatest.h5"
+    checkpoint.load_generator(small_run / latest.name).save(latest)
+    passed_over = []
+    assert folder.find_checkpoints(tmp_path, "clothingGAN", passed_over.append) == []
+    assert [f"{latest} holds a generator alone" in str(error) for error in passed_over] == [True]
 
 
 def standing(small_run, epoch, step_in_epoch=0, **changes):
@@ -107,6 +116,22 @@ def test_a_run_that_is_at_home_beside_another_design_goes_on_there(small_run, sm
         shutil.copy(path, tmp_path)
     start = tmp_path / "swiftGANepoch1.h5"
     assert folder.find_foreign(tmp_path, "swiftGAN", checkpoint.read(start).record, start) is None
+
+
+def test_the_history_of_another_run_is_found(small_run, tmp_path):
+    history = Path(shutil.copy(small_run / "history.csv", tmp_path))
+    assert folder.find_foreign(tmp_path, "clothingGAN", None, None) == history
+    other = standing(small_run, 4)
+    other.history[1]["d_loss"] += 1e-6
+    assert folder.find_foreign(tmp_path, "clothingGAN", other, None) == history
+
+
+def test_a_run_that_went_back_or_was_killed_at_its_first_save_knows_its_history(small_run, tmp_path):
+    history = Path(shutil.copy(small_run / "history.csv", tmp_path))
+    back = checkpoint.read(small_run / "clothingGANepoch2.h5").record
+    assert folder.find_foreign(tmp_path, "clothingGAN", back, None) is None
+    history.write_text("".join(history.read_text().splitlines(keepends=True)[:2]))
+    assert folder.find_foreign(tmp_path, "clothingGAN", None, None) is None
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_overwrite_that_is_stopped_at_once_has_overwritten_no_numbered_file(
         name: snapshot(small_run)[name] for name in numbered
     }
     said = capsys.readouterr().out
-    assert "5 files of an earlier run go when" in said
+    assert f"when an epoch is done these go: {', '.join(sorted(numbered))}\n" in said
     monkeypatch.undo()
     (command,) = re.findall(r"python -m clothinggan\.resume (.+)", said)
     monkeypatch.chdir(tmp_path)
