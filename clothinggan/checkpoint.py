@@ -1,9 +1,9 @@
 """The ``.h5`` file: a plain Keras generator, and beside it all that a run needs to go on to the bit.
 
-Layout, in order of the bytes:
+Layout:
 
-- 512 bytes of text: the format's version and the SHA-256 of everything behind them. HDF5 calls this a
-  user block; h5py and Keras skip it.
+- in front, 512 bytes of text: the format's version and the SHA-256 of everything behind them. HDF5 calls
+  this a user block; h5py and Keras skip it.
 - at the root, the generator exactly as Keras saves a model in HDF5 (``model_config``, ``model_weights``);
 - ``clothinggan/record``: a JSON text, see `Record`;
 - ``clothinggan/state/NAME/I``: the arrays of the training state, see `clothinggan.training.GAN.state`.
@@ -30,6 +30,8 @@ from clothinggan.presets import PRESETS, Preset
 if TYPE_CHECKING:
     import keras
 
+    from clothinggan.training import GAN
+
 FORMAT_VERSION = 1
 PRECISIONS = ("float32", "bfloat16")
 MAX_INTEGER = 2**31 - 1  # of an epoch, a seed, a size; options keep to it too
@@ -39,7 +41,8 @@ MAX_PREVIEWS = 100
 _BLOCK_SIZE = 512
 _BLOCK = re.compile(rb"ClothingGAN checkpoint, format (\d{1,9})\nSHA-256 ([0-9a-f]{64})\n")
 _GROUP = "clothinggan"
-_MAX_RECORD_BYTES = 2**25  # a history of some 150,000 epochs
+MAX_EPOCHS = 100_000  # of a run; options keep to it
+_MAX_RECORD_BYTES = 2**25  # holds the history of as many, measured in each
 _MAX_OVERHEAD = _MAX_RECORD_BYTES + 2**21  # bytes of a file that are not its arrays'
 _MAX_NUMBER = 1e39  # more than any float32
 
@@ -155,11 +158,14 @@ class Checkpoint:
         model = build_model(self.contents, self.path)
         if len(model.input_shape) != 2 or model.output_shape[1:] != (28, 28, 1):
             raise ClothingGANError(
-                f"{self.path} is no generator of 28x28x1 images: "
+                f"{self.path} is not a generator of 28x28x1 images: "
                 f"it maps {model.input_shape[1:]} to {model.output_shape[1:]}"
             )
         if model.input_shape[1] > MAX_LATENT_SIZE:
-            raise ClothingGANError(f"{self.path} takes latent vectors of {model.input_shape[1]:,} numbers")
+            raise ClothingGANError(
+                f"{self.path} takes latent vectors of {model.input_shape[1]:,} numbers, which is more than "
+                f"{MAX_LATENT_SIZE:,}"
+            )
         if self.classes and model.input_shape[1] <= len(self.classes):
             raise ClothingGANError(f"{self.path} has no room for a class in {model.input_shape[1]} numbers")
         return model
@@ -176,7 +182,7 @@ class Checkpoint:
         model = build_model(self.contents, self.path)
         if model.input_shape[1:] != (28, 28, 1) or model.output_shape[1:] != (1,):
             raise ClothingGANError(
-                f"{self.path} is no discriminator of 28x28x1 images: "
+                f"{self.path} is not a discriminator of 28x28x1 images: "
                 f"it maps {model.input_shape[1:]} to {model.output_shape[1:]}"
             )
         return model
@@ -237,6 +243,17 @@ class Checkpoint:
             return generate(self.generator, vectors, progress=progress), vectors
         except ClothingGANError as error:
             raise ClothingGANError(f"{self.path}: {error}") from error
+
+    def restore(self, gan: "GAN") -> None:
+        """Gives a GAN the training state.
+
+        Raises:
+            ClothingGANError: If it is not the state of such a GAN.
+        """
+        try:
+            gan.load_state(self.state)
+        except ClothingGANError as error:
+            raise ClothingGANError(f"{self.path}: {error}; use another file") from error
 
     @property
     def epoch(self) -> int:

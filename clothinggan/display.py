@@ -85,6 +85,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         path = getattr(arguments, name)
         if path and path.suffix != ".gif":
             parser.error(f"--{name} takes a name that ends in .gif, not '{path}'")
+    instead = next((name for name in INSTEAD if getattr(arguments, name)), None)
+    for name in ("save", "no_real"):
+        if instead and getattr(arguments, name):
+            parser.error(f"--{name.replace('_', '-')} is for figures, which --{instead} takes the place of")
     if arguments.count and not arguments.export:
         parser.error("--count goes with --export")
     if arguments.export and arguments.export.suffix != ".npz":
@@ -150,14 +154,15 @@ def make_timelapse(arguments: argparse.Namespace) -> int:
     """Writes an animation through checkpoints, in the order of their epochs; returns the exit status."""
     from clothinggan.figures import save_timelapse, tile
 
-    drawn = []
+    frames = {}
     for path in arguments.weights:  # One after the other: all of a long run's files fill the memory.
         found = checkpoint.read(path)
-        images, _ = _draw(found, GRID_IMAGES, arguments.seed, _classes(found, arguments))
-        drawn.append((found.epoch, tile(images)))
-    drawn.sort(key=lambda pair: pair[0])
-    epochs, frames = zip(*drawn, strict=True)
-    save_timelapse(frames, [f"epoch {epoch}" for epoch in epochs], arguments.timelapse)
+        if found.epoch not in frames:  # The last numbered file and the latest may be of the same one.
+            images, _ = _draw(found, GRID_IMAGES, arguments.seed, _classes(found, arguments))
+            frames[found.epoch] = tile(images)
+    epochs = sorted(frames)
+    captions = [f"epoch {epoch}" for epoch in epochs]
+    save_timelapse([frames[epoch] for epoch in epochs], captions, arguments.timelapse)
     print(f"{arguments.timelapse}: epochs {', '.join(map(str, epochs))}")
     return 0
 

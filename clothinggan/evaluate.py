@@ -92,6 +92,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
         files.prepare_folder(arguments.figure.parent, "--figure")
     options.import_tensorflow()
 
+    for path in arguments.weights:
+        _ = checkpoint.read(path).generator  # What holds none is refused before others are measured.
     judge = Judge(dataset, arguments.images, _show_progress)
     lines = [_measure(checkpoint.read(path), judge, arguments.seed) for path in arguments.weights]
     best = min(lines, key=lambda line: line.scores.fcd)
@@ -139,7 +141,7 @@ def _discriminator_accuracy(file: Checkpoint, judge: Judge) -> tuple[float, floa
 
     _, discriminator = build_networks(file.preset, file.record.seed)
     gan = GAN(file.preset, file.generator, discriminator, file.record.seed)
-    gan.load_state(file.state)
+    file.restore(gan)
     # Of the images that it was trained on, as during the training.
     trained_on = slice(file.record.examples)
     labels = None if judge.train_labels is None else judge.train_labels[trained_on]

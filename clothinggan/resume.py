@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clothinggan import checkpoint, folder, options, workers
-from clothinggan.checkpoint import Checkpoint, Record
+from clothinggan.checkpoint import MAX_EPOCHS, Checkpoint, Record
 from clothinggan.cluster import Cluster, find_cluster
 from clothinggan.data import Dataset
 from clothinggan.errors import ClothingGANError, shown
@@ -15,8 +15,6 @@ from clothinggan.presets import DEFAULT_PRESET, PRESETS, Preset
 
 if TYPE_CHECKING:
     import keras
-
-    from clothinggan.training import GAN
 
 MORE_EPOCHS = 200
 
@@ -41,11 +39,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     until = parser.add_mutually_exclusive_group()
     until.add_argument(
         "--epochs",
-        type=options.integer(1),
+        type=options.integer(1, MAX_EPOCHS),
         help="train until this epoch (default: what the run was started with; "
         f"where that is reached or not known, {MORE_EPOCHS} more)",
     )
-    until.add_argument("--more", metavar="EPOCHS", type=options.integer(1), help="train this many more")
+    until.add_argument(
+        "--more", metavar="EPOCHS", type=options.integer(1, MAX_EPOCHS), help="train this many more"
+    )
     options.add_devices(parser, recorded=True)
     options.add_reports(parser, recorded=True)
     arguments = parser.parse_args(argv)
@@ -83,7 +83,7 @@ def resume(arguments: argparse.Namespace) -> int:
             generator = found.generator  # Made second: the seed decides on its dropout too.
         gan = GAN(preset, generator, discriminator, record.seed, record.precision, team.strategy)
         if found.record:
-            _load_state(gan, found)
+            found.restore(gan)
             here = {"threads": thread_count(), "processor": device_names()}
             _say_what_differs(found.record, library_versions() | here)
         elif other:
@@ -140,13 +140,6 @@ def _discriminator_file(found: Checkpoint, path: Path | None) -> Checkpoint | No
     return checkpoint.read(path)
 
 
-def _load_state(gan: "GAN", found: Checkpoint) -> None:
-    try:
-        gan.load_state(found.state)
-    except ClothingGANError as error:
-        raise ClothingGANError(f"{found.path}: {error}; use another file") from error
-
-
 def _take_on(file: Checkpoint, discriminator: "keras.Model", preset: Preset) -> None:
     from clothinggan.models import take_on_weights
 
@@ -199,8 +192,10 @@ def _record_and_data(
     record.precision = arguments.precision or record.precision
     record.previews = record.previews if arguments.previews is None else arguments.previews
     record.epochs = _last_epoch(record, arguments)
-    if record.epochs > checkpoint.MAX_INTEGER:
-        raise ClothingGANError(f"{found.path} is at epoch {record.epoch}, from where it cannot go on so far")
+    if record.epochs > MAX_EPOCHS:
+        raise ClothingGANError(
+            f"{found.path} is at epoch {record.epoch}; no run goes beyond epoch {MAX_EPOCHS}; say --epochs"
+        )
     return record, dataset
 
 

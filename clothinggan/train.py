@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from clothinggan import options, workers
-from clothinggan.checkpoint import Record
+from clothinggan.checkpoint import MAX_EPOCHS, Record
 from clothinggan.cluster import find_cluster
 from clothinggan.errors import ClothingGANError
 from clothinggan.presets import PRESETS
@@ -19,7 +19,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--examples", metavar="N", type=options.integer(1), help="only the first N images, for a trial"
     )
     parser.add_argument(
-        "--epochs", type=options.integer(1), default=200, help="train until this epoch (default: 200)"
+        "--epochs",
+        type=options.integer(1, MAX_EPOCHS),
+        default=200,
+        help="train until this epoch (default: 200)",
     )
     parser.add_argument(
         "--batch-size",

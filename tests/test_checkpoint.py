@@ -1,5 +1,6 @@
 """A checkpoint is a plain Keras file, holds the whole state, and is believed only when it is whole."""
 
+import json
 import os
 import re
 
@@ -159,6 +160,13 @@ def test_a_record_that_makes_no_sense_is_refused(change, file, tmp_path):
         checkpoint.read(stranger(file, tmp_path / "x.h5", **change))
 
 
+def test_the_longest_history_can_be_read_again():
+    entry = dict.fromkeys(checkpoint.HISTORY_COLUMNS + checkpoint.MEASURED_COLUMNS, -0.12345678901234567)
+    entries = [{**entry, "epoch": epoch} for epoch in range(1, 101)]
+    bytes_each = len(json.dumps(entries + list(range(100_000, 100_100)))) / 100
+    assert bytes_each * checkpoint.MAX_EPOCHS < checkpoint._MAX_RECORD_BYTES
+
+
 def test_a_weight_that_is_no_number_is_not_saved(file, tmp_path):
     generator = checkpoint.read(file).generator
     bias = generator.layers[0].bias
@@ -172,7 +180,7 @@ def test_a_model_that_makes_something_else_than_images_is_refused(tmp_path):
     import keras
 
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)]).save(tmp_path / "x.h5")
-    with pytest.raises(ClothingGANError, match="no generator of 28x28x1 images"):
+    with pytest.raises(ClothingGANError, match="not a generator of 28x28x1 images"):
         checkpoint.read(tmp_path / "x.h5").generator  # noqa: B018
 
 

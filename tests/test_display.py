@@ -72,7 +72,7 @@ def test_a_missing_file_is_one_line(capsys):
 
 
 def test_a_timelapse_has_a_frame_for_each_file_in_the_order_of_the_epochs(small_run, tmp_path, capsys):
-    files = [str(small_run / f"clothingGANepoch{epoch}.h5") for epoch in (3, 1, 4)]
+    files = [str(small_run / f"clothingGAN{which}.h5") for which in ("epoch3", "epoch1", "epoch4", "latest")]
     assert display.main(["--weights", *files, "--timelapse", "x.gif"]) == 0
     assert "epochs 1, 3, 4" in capsys.readouterr().out
     with Image.open(tmp_path / "x.gif") as animation:

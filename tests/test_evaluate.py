@@ -32,7 +32,7 @@ def test_the_table_has_each_file_the_references_and_what_the_numbers_are(weights
         *weights,
         "training images",
         "uniform noise",
-        "no Inception FID",
+        "not Inception FID",
         "biased upwards",
         "Ankle boot",
     ):
@@ -43,6 +43,15 @@ def test_the_table_has_each_file_the_references_and_what_the_numbers_are(weights
 def report(weights, capsys, *options):
     assert evaluate.main(["--weights", *weights, *QUICK, "--json", *options]) == 0
     return json.loads(capsys.readouterr().out)
+
+
+def test_a_file_without_a_generator_is_refused_before_the_others_are_measured(
+    weights, tmp_path, monkeypatch, capsys
+):
+    keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)]).save(tmp_path / "x.h5")
+    monkeypatch.setattr(evaluate, "Judge", None)
+    assert evaluate.main(["--weights", *weights, "x.h5", *QUICK]) == 1
+    assert "x.h5 is not a generator of 28x28x1 images" in capsys.readouterr().err
 
 
 def test_the_best_file_is_the_one_with_the_lowest_distance(weights, capsys):

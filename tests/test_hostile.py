@@ -183,7 +183,7 @@ def test_a_strangers_training_state_is_refused(change, says, small_run, tmp_path
     ("name", "value", "says"),
     [
         ("epoch", 10**15, "a record that does not make sense"),
-        ("epoch", 2**31 - 1, "from where it cannot go on so far"),
+        ("epoch", 2**31 - 1, "no run goes beyond epoch 100000"),
         ("step_in_epoch", 2, "at step 2 of an epoch that has fewer"),
         ("batch_size", 2**62, "a record that does not make sense"),
         ("batch_size", 2**30, "is more than the 40 images of sample"),

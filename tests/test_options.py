@@ -32,7 +32,7 @@ def test_help_answers_without_tensorflow(name):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["train", "--epochs", "0"], "'0' is not a whole number of at least 1"),
+        (["train", "--epochs", "0"], "'0' is not a whole number from 1 to 100000"),
         (["train", "--batch-size", "-3"], "'-3' is not a whole number"),
         (["train", "--seed", "x"], "'x' is not a whole number"),
         (["train", "--model", "other"], "invalid choice: 'other'"),
@@ -49,6 +49,8 @@ def test_help_answers_without_tensorflow(name):
         (["display", "--weights", "x.h5", "--class", "10"], "'10' is none of the classes"),
         (["display", "--weights", "x.h5", "--walk", "x.png"], "ends in .gif"),
         (["display", "--weights", "x.h5", "--walk", "x.gif", "--export", "x.npz"], "do not go together"),
+        (["display", "--weights", "x.h5", "--walk", "x.gif", "--no-real"], "which --walk takes the place of"),
+        (["train", "--epochs", "100001"], "from 1 to 100000"),
         (["display", "--weights", "x.h5", "y.h5"], "several with --timelapse"),
         (["display", "--weights", "x.h5", "--timelapse", "x.png"], "ends in .gif"),
         (["evaluate", "--weights", "x.h5", "--images", "9"], "from 10 to 10000"),

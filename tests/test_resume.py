@@ -346,7 +346,7 @@ def test_two_files_of_another_tool_go_on_together(keras_2_pair, tmp_path, monkey
     [
         ("other_slope", "another discriminator than fashion's"),
         ("other_size", "another discriminator than fashion's"),
-        ("latest_generator", "no discriminator of 28x28x1 images: it maps (128,) to (28, 28, 1)"),
+        ("latest_generator", "not a discriminator of 28x28x1 images: it maps (128,) to (28, 28, 1)"),
         ("absent", "no file"),
     ],
 )
