@@ -156,10 +156,9 @@ def load() -> Classifier:
     """
     try:
         content = WEIGHTS.read_bytes()
-        recorded = facts()["sha256"]
     except OSError as error:
-        raise ClothingGANError(f"{error.filename} is missing: install clothinggan again") from error
-    if hashlib.sha256(content).hexdigest() != recorded:
+        raise ClothingGANError(f"{WEIGHTS} is missing: install clothinggan again") from error
+    if hashlib.sha256(content).hexdigest() != facts()["sha256"]:
         raise ClothingGANError(f"{WEIGHTS} is damaged: install clothinggan again")
 
     network = feature_network()
@@ -173,8 +172,14 @@ def facts() -> dict[str, Any]:
     """Returns what is known of the shipped classifier: its accuracy, its making, its SHA-256.
 
     ``scripts/train_classifier.py`` writes them.
+
+    Raises:
+        ClothingGANError: If their file is missing or damaged.
     """
-    return json.loads(FACTS.read_text(encoding="utf-8"))
+    try:
+        return json.loads(FACTS.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ClothingGANError(f"{FACTS} is missing or damaged: install clothinggan again") from error
 
 
 def save(file: Path, network: "keras.Sequential", kernel: np.ndarray, bias: np.ndarray) -> None:

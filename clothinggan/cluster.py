@@ -5,6 +5,7 @@ import os
 import re
 from dataclasses import dataclass
 
+from clothinggan.data import is_from_tfds
 from clothinggan.errors import ClothingGANError, shown
 
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
@@ -63,11 +64,13 @@ def read_cluster(text: str | None) -> Cluster | None:
         raise ClothingGANError(_complaint("it is not of the form that TensorFlow documents")) from error
     if groups.get("ps"):
         raise ClothingGANError(_complaint("it names parameter servers, which are of no use here"))
-    if own not in tasks or len(groups.get("chief") or []) > 1:
+    if len(groups.get("chief") or []) > 1:
+        raise ClothingGANError(_complaint("it names more than one chief"))
+    if own not in tasks:
         raise ClothingGANError(_complaint("its task is none of the workers in its cluster"))
     for address in addresses:
         if not isinstance(address, str) or not _is_address(address):
-            raise ClothingGANError(_complaint(f"{shown(address)} is no address of the form host:port"))
+            raise ClothingGANError(_complaint(f"{shown(address)} is not an address of the form host:port"))
     if len(set(addresses)) < len(addresses):
         raise ClothingGANError(_complaint("it names an address twice"))
     return Cluster(tuple(addresses), tuple(tasks), tasks.index(own))
@@ -95,7 +98,7 @@ def find_cluster(strategy: str) -> Cluster | None:
 
 def check_source(cluster: Cluster | None, source: str) -> None:
     """Refuses data that cannot be read before the workers of a cluster have met."""
-    if cluster and source.startswith("tfds:"):
+    if cluster and is_from_tfds(source):
         raise ClothingGANError(
             f"several workers cannot read {shown(source)}: TensorFlow would be at work before they have met; "
             "name an .npz or a folder with --data"

@@ -128,6 +128,11 @@ class Dataset:
         return self.take(examples) if examples and examples < len(self.train_images) else self
 
 
+def is_from_tfds(source: str) -> bool:
+    """Whether TensorFlow Datasets loads a source, which imports TensorFlow for it."""
+    return source.startswith(_TFDS)
+
+
 def default_source() -> str:
     """Returns the source where none is named: ``$CLOTHINGGAN_DATA``, else ``fashion_mnist``."""
     return os.environ.get("CLOTHINGGAN_DATA") or "fashion_mnist"
@@ -139,7 +144,7 @@ def resolve(source: str) -> str:
     Raises:
         ClothingGANError: If ``source`` is neither a keyword nor text that a path can be made of.
     """
-    if source in KEYWORDS or source.startswith(_TFDS):
+    if source in KEYWORDS or is_from_tfds(source):
         return source
     try:
         return os.path.abspath(os.path.expanduser(source))
@@ -173,7 +178,7 @@ def load(source: str) -> Dataset:
     source = resolve(source)
     if source in KEYWORDS:
         return KEYWORDS[source]()
-    if source.startswith(_TFDS):
+    if is_from_tfds(source):
         return _load_tfds(source)
     if os.path.isdir(source):
         return _load_folder(source)
@@ -217,14 +222,11 @@ def _load_tfds(source: str) -> Dataset:
     name = source.removeprefix(_TFDS)
     # What else TensorFlow Datasets takes for a name leads to other people's programs.
     if not re.fullmatch(r"\w+(/[\w.+-]+)?(:\d[\w.*]*)?", name, re.ASCII):
-        raise ClothingGANError(f"{shown(source)}: no name of a data set; give one as tfds:fashion_mnist")
+        raise ClothingGANError(f"{shown(source)}: not the name of a data set; give one as tfds:fashion_mnist")
     if not is_installed("tensorflow_datasets"):
         raise ClothingGANError(
             f"--data {source} needs TensorFlow Datasets; get it with: pip install 'clothinggan[tfds]'"
         )
-    from clothinggan.options import import_tensorflow
-
-    import_tensorflow()
     import tensorflow_datasets as tfds
 
     try:
@@ -383,7 +385,7 @@ def _read_idx_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
     if len(magic) < 4:
         raise EOFError
     if magic[:2] != b"\0\0" or magic[2] not in _IDX_TYPES or magic[3] > 4:
-        raise _Flaw("is no IDX file of images or labels")
+        raise _Flaw("is not an IDX file of images or labels")
     dimensions = stream.read(4 * magic[3])
     if len(dimensions) < 4 * magic[3]:
         raise EOFError
@@ -397,7 +399,7 @@ def _read_npz(source: str, file: BinaryIO) -> Dataset:
     except (_Flaw, ClothingGANError, MemoryError):
         raise
     except Exception as error:  # on garbage, zipfile and NumPy raise a dozen unrelated exceptions
-        raise _Flaw("is no .npz file, or a damaged one") from error
+        raise _Flaw("is not an .npz file, or a damaged one") from error
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, receive: _Receive) -> np.ndarray | None:
@@ -410,7 +412,7 @@ def _read_member(archive: zipfile.ZipFile, name: str, receive: _Receive) -> np.n
         raise _Flaw(f"{name} is compressed in a way that NumPy does not use")
     with archive.open(member) as stream:
         if np.lib.format.read_magic(stream) != (1, 0):
-            raise _Flaw(f"{name} is no array in version 1.0 of NumPy's format")
+            raise _Flaw(f"{name} is not an array in version 1.0 of NumPy's format")
         shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
         if fortran_order:
             raise _Flaw(f"{name} is in Fortran order; save numpy.ascontiguousarray({name}) instead")

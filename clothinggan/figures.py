@@ -173,7 +173,10 @@ def window_possible() -> bool:
         return False  # Spares the import that finds out the same.
     import matplotlib.pyplot as plt
 
-    figure = plt.figure()
+    try:
+        figure = plt.figure()
+    except (ImportError, RuntimeError):
+        return False  # The toolkit that the user's settings name is not installed.
     framework = figure.canvas.required_interactive_framework
     plt.close(figure)
     return framework not in (None, "headless")

@@ -10,6 +10,7 @@ import contextlib
 import inspect
 import json
 import math
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def build_model(contents: Contents, path: Path) -> keras.Model:
     """
     text = contents.attributes[""].get("model_config")
     if not isinstance(text, str):
-        raise ClothingGANError(f"{path} cannot be used: its configuration is no text")
+        raise ClothingGANError(f"{path} cannot be used: its configuration is not a text")
     weights = _stored_weights(contents)
     stored = sum(array.size for array in contents.arrays.values())
     try:
@@ -131,21 +132,28 @@ class _Unfit(Exception):
 @contextlib.contextmanager
 def _bounded_weights(limit: int) -> Iterator[None]:
     """Refuses layers that want more weights than the file holds, before memory is taken for them."""
-    original = layers.Layer.add_weight
     remaining = limit
+    this_thread = threading.get_ident()
 
     def add_weight(layer: keras.Layer, shape: tuple = (), *args: Any, **kwargs: Any) -> keras.Variable:
         nonlocal remaining
-        remaining -= math.prod(shape)
-        if remaining < 0 or min(shape, default=0) < 0:
-            raise _Unfit(f"its layer '{layer.name}' is larger than the weights in the file")
+        if threading.get_ident() == this_thread:
+            remaining -= math.prod(shape)
+            if remaining < 0 or min(shape, default=0) < 0:
+                raise _Unfit(f"its layer '{layer.name}' is larger than the weights in the file")
         return original(layer, shape, *args, **kwargs)
 
-    layers.Layer.add_weight = add_weight
-    try:
-        yield
-    finally:
-        layers.Layer.add_weight = original
+    # It is all threads' method: one at a time puts another in its place and takes that away again.
+    with _replacing_add_weight:
+        original = layers.Layer.add_weight
+        layers.Layer.add_weight = add_weight
+        try:
+            yield
+        finally:
+            layers.Layer.add_weight = original
+
+
+_replacing_add_weight = threading.Lock()
 
 
 class _Builder:

@@ -287,6 +287,9 @@ def confirmed_shares(probabilities: np.ndarray, classes: np.ndarray) -> list[flo
         A number in [0, 1] for each class; None for one that no image was to be of.
     """
     probabilities = _probabilities(probabilities)
+    count = probabilities.shape[1]
+    if np.shape(classes) != (len(probabilities),) or not np.isin(classes, range(count)).all():
+        raise ValueError(f"classes are not {len(probabilities)} numbers from 0 to {count - 1}")
     confirmed = probabilities.argmax(axis=1) == classes
     of_class = [confirmed[classes == index] for index in range(probabilities.shape[1])]
     return [float(found.mean()) if len(found) else None for found in of_class]

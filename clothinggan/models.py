@@ -1,6 +1,7 @@
 """The networks: generators, discriminators, and the composite that trains one through the other."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pkgutil import resolve_name
 
 import keras
@@ -226,7 +227,15 @@ def draw_latent_vectors(count: int, size: int, seed: int, classes: Sequence[int]
 
     Returns:
         (count, size) float32.
+
+    Raises:
+        ClothingGANError: If a class is not from 0 to 9, or the size leaves no room for it.
     """
+    if classes is not None and not (size > CLASSES and set(classes) <= set(range(CLASSES))):
+        raise ClothingGANError(
+            f"classes are numbers from 0 to {CLASSES - 1}, for vectors of more than {CLASSES} numbers; "
+            f"these are {list(classes)}, for {size}"
+        )
     vectors = np.random.default_rng(seed).standard_normal((count, size), dtype=np.float32)
     if classes is not None:
         vectors[:, -CLASSES:] = np.eye(CLASSES)[np.resize(classes, count)]
@@ -275,8 +284,15 @@ def _keeps_the_range(layer: keras.Layer) -> bool:
     return isinstance(layer, moves_numbers | pools_them | layers.Dropout | layers.GaussianNoise)
 
 
-# A graph for each model and batch size: 'apply' in one go, its temporary arrays reused.
-_compute = tf.function(fast.apply, autograph=False)
+def _graph(generator: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A generator in one go, its temporary arrays reused: a graph for each batch size.
+
+    It is kept with the generator, and goes with it: a function for all would keep them all in memory.
+    """
+    if not hasattr(generator, "clothinggan_graph"):
+        compute = partial(fast.apply, generator, training=False)
+        generator.clothinggan_graph = tf.function(compute, autograph=False)
+    return generator.clothinggan_graph
 
 
 def generate(
@@ -298,18 +314,24 @@ def generate(
         Images, (n, 28, 28) float32 in [0, 1].
 
     Raises:
-        ClothingGANError: If the generator cannot be computed, or draws what is no image.
+        ClothingGANError: If the vectors are not as the generator takes them, if it cannot be computed, or
+            draws what is not an image.
     """
+    if np.shape(latent_vectors)[1:] != generator.input_shape[1:]:
+        raise ClothingGANError(
+            f"the latent vectors have the shape {np.shape(latent_vectors)}; this generator takes "
+            f"(n, {generator.input_shape[-1]})"
+        )
     images = np.empty((len(latent_vectors), 28, 28), np.float32)
     for start in range(0, len(latent_vectors), batch_size):
         vectors = latent_vectors[start : start + batch_size]
         try:
-            drawn = _compute(generator, tf.constant(vectors), training=False).numpy()[..., 0]
+            drawn = _graph(generator)(tf.constant(vectors)).numpy()[..., 0]
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             # Somebody else's layers may fit together on paper alone.
             raise ClothingGANError(f"the generator cannot be computed: {first_line(error)}") from error
         if not np.isfinite(drawn).all():
-            raise ClothingGANError("the generator draws NaN or infinite numbers, and no images")
+            raise ClothingGANError("the generator draws NaN or infinite numbers, not images")
         drawn = (drawn + 1) / 2 if ends_in_tanh(generator) else drawn
         images[start : start + len(drawn)] = drawn.clip(0, 1)
         if progress:

@@ -94,6 +94,8 @@ def load_data(
     else:
         named, by = data.default_source(), "which the environment variable CLOTHINGGAN_DATA names"
     check_source(cluster, named)
+    if data.is_from_tfds(named):
+        import_tensorflow()  # Before TensorFlow Datasets does it, with all that it says.
     try:
         return data.load(named)
     except ClothingGANError as error:

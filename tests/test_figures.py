@@ -1,7 +1,10 @@
 """Grids hold the images where they belong, and figures are written whole."""
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
 from clothinggan import figures
 
@@ -37,6 +40,13 @@ def test_of_a_sheet_that_is_not_full_the_rest_is_empty():
     images = np.zeros((10, 28, 28), np.float32)
     sheet = figures.draw_judged(images, ["bag"] * 10, [(images[0], images[0], 0.0)], "title")
     assert not any(axes.axison for axes in sheet.get_axes())
+
+
+@pytest.mark.parametrize("error", [ImportError, RuntimeError])
+def test_a_toolkit_that_is_not_installed_opens_no_window(error, monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(pyplot, "figure", Mock(side_effect=error))
+    assert not figures.window_possible()
 
 
 @pytest.mark.parametrize("epochs", [1, 2])

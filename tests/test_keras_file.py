@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import keras
@@ -85,6 +86,15 @@ def test_a_keras_2_generator_is_displayed_and_resumed(name, keras_2_files, monke
     before, after = (checkpoint.load_generator(p) for p in (weights[1], "run/clothingGANepoch1.h5"))
     assert before.input_shape == after.input_shape
     assert not np.array_equal(before.get_weights()[0], after.get_weights()[0])
+
+
+def test_several_threads_may_open_files_at_once(small_run):
+    def load(epoch):
+        return checkpoint.load_generator(small_run / f"clothingGANepoch{epoch}.h5").count_params()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(load, [1, 2, 3, 4] * 3)) == [1_164_289] * 12
+    layers.Dense(10).build((None, 10**6))  # Nothing counts any more what a layer takes.
 
 
 def test_an_activation_that_was_another_in_keras_2_is_refused(tmp_path):

@@ -419,3 +419,9 @@ def test_statistics_that_are_not_finite_are_refused():
     broken = metrics.FeatureStatistics(np.array([np.nan]), np.eye(1))
     with pytest.raises(ValueError, match="not finite"):
         metrics.frechet_distance(broken, broken)
+
+
+@pytest.mark.parametrize("classes", [[0], [0, 3], [0, -1]])
+def test_what_images_were_to_be_is_said_of_each_and_is_a_class(classes):
+    with pytest.raises(ValueError, match="not 2 numbers from 0 to 2"):
+        metrics.confirmed_shares(np.eye(3)[:2], np.array(classes))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from clothinggan.errors import ClothingGANError
 from clothinggan.models import Composite, build_networks, draw_latent_vectors, generate, walk
 from clothinggan.presets import PRESETS
 
@@ -38,6 +39,17 @@ def test_clothing_discriminator_has_the_published_layers(clothing):
     block = ["Conv2D", "LeakyReLU", "Dropout"]
     sizes = [(14, 14, 64)] * 3 + [(7, 7, 64)] * 3 + [(3136,), (1,)]
     assert described == list(zip([*block, *block, "Flatten", "Dense"], sizes, strict=True))
+
+
+def test_a_generator_takes_vectors_of_its_own_size(clothing):
+    with pytest.raises(ClothingGANError, match=r"the shape \(2, 99\); this generator takes \(n, 100\)"):
+        generate(clothing[0], np.zeros((2, 99), np.float32))
+
+
+@pytest.mark.parametrize(("size", "classes"), [(74, [10]), (74, [-1]), (9, [3])])
+def test_latent_vectors_are_of_classes_that_there_are(size, classes):
+    with pytest.raises(ClothingGANError, match="numbers from 0 to 9"):
+        draw_latent_vectors(1, size, seed=0, classes=classes)
 
 
 @pytest.fixture(scope="module")
