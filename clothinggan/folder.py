@@ -89,7 +89,9 @@ def find_foreign(folder: Path, prefix: str, record: Record | None, start: Path |
     if latest.exists() and not _is_same(latest, start) and not _is_no_loss(latest, record):
         return latest
     history = folder / "history.csv"
-    if history.exists() and not _is_no_other_runs(history, record):
+    # A run in its first epoch was let begin here, beside whatever there is.
+    begun_here = at_home and not record.history
+    if history.exists() and not begun_here and not _is_no_other_runs(history, record):
         return history
     return None
 

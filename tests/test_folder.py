@@ -126,6 +126,13 @@ def test_the_history_of_another_run_is_found(small_run, tmp_path):
     assert folder.find_foreign(tmp_path, "clothingGAN", other, None) == history
 
 
+def test_a_run_that_was_let_begin_beside_another_history_goes_on(small_run, tmp_path):
+    start = Path(shutil.copy(small_run / "clothingGANlatest.h5", tmp_path))
+    shutil.copy(small_run / "history.csv", tmp_path)
+    begun = standing(small_run, 0, step_in_epoch=1)
+    assert folder.find_foreign(tmp_path, "clothingGAN", begun, start) is None
+
+
 def test_a_run_that_went_back_or_was_killed_at_its_first_save_knows_its_history(small_run, tmp_path):
     history = Path(shutil.copy(small_run / "history.csv", tmp_path))
     back = checkpoint.read(small_run / "clothingGANepoch2.h5").record
