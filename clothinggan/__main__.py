@@ -3,6 +3,7 @@
 import sys
 
 from clothinggan import __version__
+from clothinggan.options import reporting_errors
 
 COMMANDS = {
     "train": "train a GAN from the start",
@@ -22,4 +23,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(reporting_errors(main))

@@ -15,13 +15,12 @@ from matplotlib.figure import Figure
 from clothinggan import files
 from clothinggan.checkpoint import HISTORY_COLUMNS, MEASURED_COLUMNS
 from clothinggan.errors import ClothingGANError
-from clothinggan.figures import draw_grid, draw_image, draw_losses, save_png
+from clothinggan.figures import GRID_IMAGES, GRID_INCHES, draw_grid, draw_image, draw_losses, save_png
 from clothinggan.signals import StoppedBySignal, StopRequests
 
 if TYPE_CHECKING:
     from clothinggan.run import Run
 
-SHEET_IMAGES = 25
 SECONDS_BETWEEN_SAVES = 300
 SECONDS_BETWEEN_LINES = 30
 
@@ -166,7 +165,7 @@ class SheetWindow(RunCallback):
             return
         import matplotlib.pyplot as plt
 
-        figure = plt.figure(self.run.prefix, clear=True)
+        figure = plt.figure(self.run.prefix, figsize=GRID_INCHES, clear=True)
         draw_sheet(self.run, figure)
         plt.pause(0.1)  # Shows the window, and lets it draw itself.
 
@@ -294,7 +293,7 @@ def write_history_csv(history: list[dict[str, float]], path: Path) -> None:
 
 def draw_sheet(run: "Run", figure: Figure | None = None) -> Figure:
     """Draws 25 images from the same latent vectors at every epoch of a run."""
-    return draw_grid(run.gan.draw(SHEET_IMAGES), f"{run.prefix}, epoch {run.record.epoch}", figure)
+    return draw_grid(run.gan.draw(GRID_IMAGES), f"{run.prefix}, epoch {run.record.epoch}", figure)
 
 
 def duration(seconds: float) -> str:

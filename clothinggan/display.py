@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clothinggan import checkpoint, files, options
+from clothinggan import checkpoint, files, options, surroundings
 from clothinggan.checkpoint import Checkpoint
 from clothinggan.errors import ClothingGANError, shown
 from clothinggan.signals import unwinding
@@ -15,7 +15,6 @@ from clothinggan.signals import unwinding
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-GRID_IMAGES = 25
 EXPORTED_IMAGES = 1_000
 MAX_COUNT = 1_000_000
 INSTEAD = ("export", "timelapse", "walk")  # of figures
@@ -108,7 +107,7 @@ def display(arguments: argparse.Namespace) -> int:
         return export(found, arguments)
     if arguments.walk:
         return make_walk(found, arguments)
-    from clothinggan.figures import window_possible
+    from clothinggan.figures import GRID_IMAGES, window_possible
 
     folder = arguments.save or (None if window_possible() else Path("."))
     if folder:
@@ -152,7 +151,7 @@ def export(found: Checkpoint, arguments: argparse.Namespace) -> int:
 
 def make_timelapse(arguments: argparse.Namespace) -> int:
     """Writes an animation through checkpoints, in the order of their epochs; returns the exit status."""
-    from clothinggan.figures import save_timelapse, tile
+    from clothinggan.figures import GRID_IMAGES, save_timelapse, tile
 
     frames = {}
     for path in arguments.weights:  # One after the other: all of a long run's files fill the memory.
@@ -170,7 +169,7 @@ def make_timelapse(arguments: argparse.Namespace) -> int:
 def make_walk(found: Checkpoint, arguments: argparse.Namespace) -> int:
     """Writes an animation of several walks side by side that ends where it began; returns the exit status."""
     classes = _classes(found, arguments)
-    options.import_tensorflow()
+    surroundings.import_tensorflow()
     from clothinggan.figures import save_gif, tile
     from clothinggan.models import draw_latent_vectors, generate, walk
 
@@ -199,7 +198,7 @@ def _classes(found: Checkpoint, arguments: argparse.Namespace) -> Sequence[int] 
 def _draw(
     found: Checkpoint, count: int, seed: int, classes: Sequence[int] | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    options.import_tensorflow()
+    surroundings.import_tensorflow()
     return found.draw(count, seed, classes)
 
 
@@ -234,7 +233,9 @@ class Gallery:
             return None
         import matplotlib.pyplot as plt
 
-        return plt.figure(title, figsize=(6, 6.4))
+        from clothinggan.figures import GRID_INCHES
+
+        return plt.figure(title, figsize=GRID_INCHES)
 
     def _add(self, figure: "Figure", name: str) -> None:
         if self.folder is not None:

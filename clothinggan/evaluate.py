@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clothinggan import checkpoint, classifier, data, files, options
+from clothinggan import checkpoint, classifier, data, files, options, surroundings
 from clothinggan.checkpoint import Checkpoint, Record
 from clothinggan.data import Dataset
 from clothinggan.errors import shown
@@ -90,7 +90,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     _say_where_images_differ(records, dataset)
     if arguments.figure:
         files.prepare_folder(arguments.figure.parent, "--figure")
-    options.import_tensorflow()
+    surroundings.import_tensorflow()
 
     for path in arguments.weights:
         _ = checkpoint.read(path).generator  # What holds none is refused before others are measured.
@@ -244,13 +244,13 @@ def _draw(line: Line, judge: Judge, path: Path) -> None:
     from clothinggan.figures import draw_judged, save_png
 
     images = line.images
-    shown = images[:FIGURE_IMAGES]
-    classes = judge.classifier.probabilities(shown).argmax(axis=1)
+    first = images[:FIGURE_IMAGES]
+    classes = judge.classifier.probabilities(first).argmax(axis=1)
     near = judge.nearest_training_images(images)
     nearest = np.argsort(near.distances)[:FIGURE_NEIGHBOURS]
     pairs = [(images[i], judge.train_images[near.indices[i]], float(near.distances[i])) for i in nearest]
     _show_progress("", 0, 0)
-    figure = draw_judged(shown, [data.CLASS_NAMES[index] for index in classes], pairs, line.name)
+    figure = draw_judged(first, [data.CLASS_NAMES[index] for index in classes], pairs, line.name)
     save_png(figure, path)
 
 

@@ -17,6 +17,8 @@ from clothinggan.files import replacing
 # The pictures are ours: a matplotlibrc may turn them upside down, or set type by a program that is not there.
 matplotlib.rcdefaults()
 
+GRID_IMAGES = 25  # of a run's sheets and of what `display` shows
+GRID_INCHES = (6, 6.4)  # with a line for the title
 CAPTION_HEIGHT = 20  # pixels under each frame of an animation
 
 
@@ -31,7 +33,7 @@ def draw_grid(images: np.ndarray, title: str, figure: Figure | None = None) -> F
     Returns:
         The figure.
     """
-    figure = figure or Figure(figsize=(6, 6.4))
+    figure = figure or Figure(figsize=GRID_INCHES)
     _show(figure, tile(images), title)
     return figure
 
@@ -48,18 +50,21 @@ def tile(images: np.ndarray) -> np.ndarray:
     side = int(np.ceil(np.sqrt(len(images))))
     height, width = images.shape[1:]
     picture = np.ones((side * (height + 1) - 1, side * (width + 1) - 1), np.float32)
-    scale = 255 if images.dtype == np.uint8 else 1
-    for index, image in enumerate(images):
+    for index, image in enumerate(_as_floats(images)):
         top, left = (index // side) * (height + 1), (index % side) * (width + 1)
-        picture[top : top + height, left : left + width] = image / scale
+        picture[top : top + height, left : left + width] = image
     return picture
 
 
 def draw_image(image: np.ndarray, title: str, figure: Figure | None = None) -> Figure:
     """Draws one image, (height, width), as large as the figure."""
-    figure = figure or Figure(figsize=(6, 6.4))
-    _show(figure, image / (255 if image.dtype == np.uint8 else 1), title)
+    figure = figure or Figure(figsize=GRID_INCHES)
+    _show(figure, _as_floats(image), title)
     return figure
+
+
+def _as_floats(images: np.ndarray) -> np.ndarray:
+    return images / np.float32(255) if images.dtype == np.uint8 else images
 
 
 def draw_judged(
@@ -94,7 +99,7 @@ def draw_judged(
         axes.set_axis_off()
     for column, (generated, neighbour, distance) in zip(below_grid.T, pairs, strict=True):
         _show_small(column[0], generated, "")
-        _show_small(column[1], neighbour / 255, f"{distance:.2f}")
+        _show_small(column[1], _as_floats(neighbour), f"{distance:.2f}")
     return figure
 
 

@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from clothinggan import __version__, data, files, folder, output
@@ -15,11 +15,8 @@ from clothinggan.data import CLASS_NAMES, Dataset
 from clothinggan.errors import ClothingGANError, described, first_line, shown
 from clothinggan.meeting import SECONDS_TO_WAIT
 from clothinggan.presets import DEFAULT_PRESET, PRESETS
-from clothinggan.surroundings import is_installed, use_onednn, without_keras_settings
+from clothinggan.surroundings import import_tensorflow, is_installed
 from clothinggan.workers import gone
-
-# Keras imports these where they are installed, for parts of it that nothing here uses: half of its start-up.
-_FOR_OTHER_PARTS_OF_KERAS = ("matplotlib.pyplot", "pandas", "scipy", "sklearn")
 
 FAILED = 1
 INTERRUPTED = 130
@@ -315,57 +312,3 @@ def reporting_errors(command: Callable[[], int]) -> int:
         with contextlib.suppress(OSError):
             print(f"clothinggan: error: {shown(described(error))}", file=sys.stderr)
         return FAILED
-
-
-def import_tensorflow() -> None:
-    """Imports TensorFlow and Keras without the lines that they print by the way."""
-    if "tensorflow" in sys.modules:
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    use_onednn()
-    with _standard_error_held_back(), _left_out(_FOR_OTHER_PARTS_OF_KERAS), without_keras_settings():
-        try:
-            import tensorflow as tf
-        except ImportError as error:
-            raise ClothingGANError(
-                f"TensorFlow cannot be imported ({error}); install it with: pip install tensorflow"
-            ) from error
-        import keras  # noqa: F401 - for its settings, which it reads when it is imported.
-        from absl import logging
-
-        logging.set_verbosity(logging.ERROR)
-        tf.get_logger().setLevel("ERROR")
-        # The networks are chains: one operation at a time on all cores is 5 % faster than two at once.
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        # Looking for devices is when TensorFlow says what it misses.
-        tf.config.list_physical_devices()
-
-
-@contextlib.contextmanager
-def _left_out(names: Sequence[str]) -> Iterator[None]:
-    """Has packages do without modules that they can do without, while the block imports them."""
-    names = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(names))
-    try:
-        yield
-    finally:
-        for name in names:
-            sys.modules.pop(name, None)
-
-
-@contextlib.contextmanager
-def _standard_error_held_back() -> Iterator[None]:
-    """Keeps what C++ code writes to standard error from the user; that is beyond Python's reach."""
-    if os.environ.get("CLOTHINGGAN_DEBUG") == "1":
-        yield
-        return
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

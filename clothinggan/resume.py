@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clothinggan import checkpoint, folder, options, workers
+from clothinggan import checkpoint, folder, options, surroundings, workers
 from clothinggan.checkpoint import MAX_EPOCHS, Checkpoint, Record
 from clothinggan.cluster import Cluster, find_cluster
 from clothinggan.data import Dataset
@@ -71,7 +71,7 @@ def resume(arguments: argparse.Namespace) -> int:
         # It was read before the folder was this run's alone.
         if found.has_changed():
             raise ClothingGANError(f"{found.path} was written anew while it was read; resume again")
-        options.import_tensorflow()
+        surroundings.import_tensorflow()
         from clothinggan.models import build_networks
         from clothinggan.run import Run, device_names, library_versions, thread_count
         from clothinggan.training import GAN

@@ -2,8 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+
+from clothinggan.errors import ClothingGANError
+
+# Keras imports these where they are installed, for parts of it that nothing here uses: half of its start-up.
+_FOR_OTHER_PARTS_OF_KERAS = ("matplotlib.pyplot", "pandas", "scipy", "sklearn")
 
 
 def set_right() -> None:
@@ -26,8 +32,41 @@ def use_onednn() -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported; a mere folder of its name cannot."""
+    try:
+        spec = find_spec(package)
+    except ValueError:  # It is there, but nobody says from where.
+        return True
+    return spec is not None and spec.origin is not None
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow and Keras without the lines that they print by the way."""
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    use_onednn()
+    with _standard_error_held_back(), _left_out(_FOR_OTHER_PARTS_OF_KERAS), _without_keras_settings():
+        try:
+            import tensorflow as tf
+        except ImportError as error:
+            raise ClothingGANError(
+                f"TensorFlow cannot be imported ({error}); install it with: pip install tensorflow"
+            ) from error
+        import keras  # noqa: F401 - for its settings, which it reads when it is imported.
+        from absl import logging
+
+        logging.set_verbosity(logging.ERROR)
+        tf.get_logger().setLevel("ERROR")
+        # The networks are chains: one operation at a time on all cores is 5 % faster than two at once.
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        # Looking for devices is when TensorFlow says what it misses.
+        tf.config.list_physical_devices()
+
+
 @contextlib.contextmanager
-def without_keras_settings() -> Iterator[None]:
+def _without_keras_settings() -> Iterator[None]:
     """Has Keras, imported in the block, leave the user's `keras.json` alone: it may say, or be, anything."""
     home = os.environ.get("KERAS_HOME")
     os.environ["KERAS_HOME"] = os.devnull
@@ -39,10 +78,32 @@ def without_keras_settings() -> Iterator[None]:
             os.environ["KERAS_HOME"] = home
 
 
-def is_installed(package: str) -> bool:
-    """Whether a package can be imported; a mere folder of its name cannot."""
+@contextlib.contextmanager
+def _left_out(names: Sequence[str]) -> Iterator[None]:
+    """Has packages do without modules that they can do without, while the block imports them."""
+    names = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(names))
     try:
-        spec = find_spec(package)
-    except ValueError:  # It is there, but nobody says from where.
-        return True
-    return spec is not None and spec.origin is not None
+        yield
+    finally:
+        for name in names:
+            sys.modules.pop(name, None)
+
+
+@contextlib.contextmanager
+def _standard_error_held_back() -> Iterator[None]:
+    """Keeps what C++ code writes to standard error from the user; that is beyond Python's reach."""
+    # A flag that TensorFlow does not know ends the process, and only its words tell why.
+    if os.environ.get("CLOTHINGGAN_DEBUG") == "1" or {"TF_XLA_FLAGS", "XLA_FLAGS"} & os.environ.keys():
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

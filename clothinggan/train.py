@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from clothinggan import options, workers
+from clothinggan import options, surroundings, workers
 from clothinggan.checkpoint import MAX_EPOCHS, Record
 from clothinggan.cluster import find_cluster
 from clothinggan.errors import ClothingGANError
@@ -64,7 +64,7 @@ def train(arguments: argparse.Namespace) -> int:
         previews=preset.previews if arguments.previews is None else arguments.previews,
     )
     with options.run_folder(arguments, preset.file_prefix, cluster) as later:
-        options.import_tensorflow()
+        surroundings.import_tensorflow()
         from clothinggan.models import build_networks
         from clothinggan.run import Run
         from clothinggan.training import GAN

@@ -4,7 +4,7 @@
 
 A worker sets itself up, says so, and then waits: for each line on standard input it does its work once
 and answers with the time that took. Each line of its answers is a JSON object. A process of its own, as
-libraries hold settings for a whole process, and ours (see `clothinggan.options.import_tensorflow`) are
+libraries hold settings for a whole process, and ours (see `clothinggan.surroundings.import_tensorflow`) are
 part of this project's speed.
 """
 
@@ -88,9 +88,9 @@ def set_up_ours(precision: str, plain: bool = False) -> Callable[[Settings], Wor
 
 def make_gan(precision: str, plain: bool = False) -> "GAN":
     """The default design, with this project's settings of TensorFlow."""
-    from clothinggan import options
+    from clothinggan import surroundings
 
-    options.import_tensorflow()
+    surroundings.import_tensorflow()
     import keras
 
     from clothinggan.models import build_networks

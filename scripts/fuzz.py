@@ -358,9 +358,9 @@ def try_data_cases(numbers: range, seed: int, folder: Path) -> Iterator[tuple[in
 def try_h5_cases(numbers: range, seed: int, folder: Path) -> Iterator[tuple[int, str]]:
     """Tries the cases of these numbers; yields for each what came of it, twice where a command had it too."""
     hdf5.subprocess = Parsers(folder)
-    from clothinggan import options
+    from clothinggan import surroundings
 
-    options.import_tensorflow()
+    surroundings.import_tensorflow()
     import keras
 
     store = folder / "sound"

@@ -19,7 +19,7 @@ sys.path.insert(0, str(CHECKOUT))
 
 from matplotlib.figure import Figure  # noqa: E402
 
-from clothinggan import checkpoint, data, files, options, quality  # noqa: E402
+from clothinggan import checkpoint, data, files, options, quality, surroundings  # noqa: E402
 from clothinggan.checkpoint import Checkpoint  # noqa: E402
 from clothinggan.figures import save_png, tile  # noqa: E402
 from clothinggan.presets import PRESETS, Preset  # noqa: E402
@@ -73,7 +73,7 @@ def main() -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs/minutes"), help="where the runs' files are")
     parser.add_argument("--picture", type=Path, default=PICTURE, help="what to write (default: %(default)s)")
     arguments = parser.parse_args()
-    options.import_tensorflow()
+    surroundings.import_tensorflow()
     judge = quality.Judge(data.load(arguments.data))
     columns, rows = len(arguments.minutes), len(arguments.models)
     figure = Figure(figsize=(3 * columns, 3.3 * rows), layout="constrained")

@@ -21,9 +21,9 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 # What is trained, and written to, is this checkout's classifier, whichever one is installed.
 sys.path.insert(0, str(CHECKOUT))
 
-from clothinggan import classifier, data, options  # noqa: E402
+from clothinggan import classifier, data, surroundings  # noqa: E402
 
-options.import_tensorflow()
+surroundings.import_tensorflow()
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402

@@ -19,11 +19,11 @@ import numpy as np
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT))
 
-from clothinggan import data, options, quality  # noqa: E402
+from clothinggan import data, options, quality, surroundings  # noqa: E402
 from clothinggan.data import Dataset  # noqa: E402
 from clothinggan.presets import PRESETS  # noqa: E402
 
-options.import_tensorflow()
+surroundings.import_tensorflow()
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402

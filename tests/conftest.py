@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot
 
-from clothinggan import checkpoint, data, options, sample_data
+from clothinggan import checkpoint, data, sample_data, surroundings
 from clothinggan.presets import PRESETS
 
 # Of tests run side by side each has a core: threads of two that share all cores mostly wait for each other.
@@ -28,7 +28,7 @@ if WORKER and CORES:
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-options.import_tensorflow()
+surroundings.import_tensorflow()
 
 # All garments are drawn once, and not for each test.
 sample_data.make_split = functools.cache(sample_data.make_split)

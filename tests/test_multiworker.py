@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow
 # Dropout is each replica's own; without it, several compute what one does.
 WITHOUT_DROPOUT = """
 import sys
-from clothinggan import options, train
-options.import_tensorflow()
+from clothinggan import surroundings, train
+surroundings.import_tensorflow()
 import keras, tensorflow as tf
 class NoDropout(keras.layers.Dropout):
     def __init__(self, rate): super().__init__(0)
@@ -34,8 +34,8 @@ sys.exit(train.main(arguments))
 KILLED_AT = """
 import os, signal, sys
 from pkgutil import resolve_name
-from clothinggan import options, train
-options.import_tensorflow()
+from clothinggan import surroundings, train
+surroundings.import_tensorflow()
 module, name, *arguments = sys.argv[1:]
 setattr(resolve_name(module), name, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
 sys.exit(train.main(arguments))
@@ -128,8 +128,8 @@ def test_two_devices_learn_what_one_does(small, by_one_process, tmp_path):
 
 
 TWO_DEVICES = """
-from clothinggan import options
-options.import_tensorflow()
+from clothinggan import surroundings
+surroundings.import_tensorflow()
 import numpy as np, tensorflow as tf
 from clothinggan.models import build_networks
 from clothinggan.presets import PRESETS

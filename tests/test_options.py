@@ -8,7 +8,6 @@ import pytest
 
 from clothinggan import options
 from clothinggan.errors import ClothingGANError
-from clothinggan.surroundings import is_installed
 
 COMMANDS = ["train", "resume", "display", "evaluate"]
 WITHOUT_TENSORFLOW = (
@@ -86,13 +85,6 @@ def test_a_path_begins_at_home_also_behind_an_equals_sign(monkeypatch, tmp_path)
     assert options.path("-dash") == Path.cwd() / "-dash"
 
 
-def test_a_mere_folder_is_no_package(monkeypatch, tmp_path):
-    (tmp_path / "holiday_pictures").mkdir()
-    monkeypatch.syspath_prepend(str(tmp_path))
-    assert not is_installed("holiday_pictures")
-    assert is_installed("numpy")
-
-
 def failing(error):
     def run():
         raise error
@@ -122,22 +114,6 @@ def test_debugging_shows_the_traceback(monkeypatch):
     monkeypatch.setenv("CLOTHINGGAN_DEBUG", "1")
     with pytest.raises(ClothingGANError, match="no such thing"):
         options.reporting_errors(failing(ClothingGANError("no such thing")))
-
-
-def test_importing_the_package_does_not_import_tensorflow():
-    program = "import sys, clothinggan; print(clothinggan.__version__, 'tensorflow' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split()[1] == "False"
-
-
-def test_tensorflow_comes_without_what_nothing_here_uses_and_that_can_be_had_later():
-    program = (
-        "import sys; from clothinggan import options; options.import_tensorflow();"
-        "print(*(name for name in ('sklearn', 'scipy', 'matplotlib.pyplot') if name in sys.modules));"
-        "import sklearn, scipy, matplotlib.pyplot, keras; keras.Sequential([keras.layers.Dense(1)])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "\n"
 
 
 def test_every_public_name_of_the_package_is_there():
