@@ -91,13 +91,13 @@ def find_foreign(folder: Path, prefix: str, record: Record | None, start: Path |
     history = folder / "history.csv"
     # A run in its first epoch was let begin here, beside whatever there is.
     begun_here = at_home and not record.history
-    if history.exists() and not begun_here and not _is_no_other_runs(history, record):
+    if history.exists() and not begun_here and not _may_be_of(history, record):
         return history
     return None
 
 
-def _is_no_other_runs(history: Path, record: Record | None) -> bool:
-    """Whether a `history.csv` is of a run that stands at `record`, or was further and went back to there.
+def _may_be_of(history: Path, record: Record | None) -> bool:
+    """Whether a `history.csv` may be of a run that stands at `record`, or was further and went back to there.
 
     Other runs write files of this name, and other tools too.
     """

@@ -16,7 +16,8 @@ install() {
         say "making the environment .venv"
         # A half-made one would look finished the next time.
         trap 'rm -rf .venv' EXIT
-        "$python" -m venv .venv
+        # Of one whose Python is gone, nothing is kept: what is noted there as installed is not.
+        "$python" -m venv --clear .venv
         trap - EXIT
     fi
     wanted=$(cat setup.cfg pyproject.toml)
