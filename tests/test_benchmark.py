@@ -21,6 +21,11 @@ def benchmark(folder, *arguments):
     return json.loads((folder / "x.json").read_text()), done.stdout
 
 
+def cells(report):
+    """What stands in the cells of a report's tables."""
+    return {cell.strip() for line in report.splitlines() if line.startswith("|") for cell in line.split("|")}
+
+
 def test_steps_are_compared_in_numbers(tmp_path):
     names = ["ours-float32", "limit-float32"]
     results, report = benchmark(tmp_path, "--sections", "step", "--only", *names)
@@ -34,7 +39,7 @@ def test_steps_are_compared_in_numbers(tmp_path):
         assert len(result["seconds"]) == 1
         for key in ("median", "fastest", "slowest", "peak_bytes", "share_of_limit"):
             assert result[key] > 0, key
-        assert f"| {result['median'] * 1000:,.1f} |" in report
+        assert f"{result['median'] * 1000:,.0f}" in cells(report)
 
 
 def test_the_profile_accounts_for_all_of_the_steps_operations(tmp_path):
@@ -42,4 +47,4 @@ def test_the_profile_accounts_for_all_of_the_steps_operations(tmp_path):
     whole, limit, *parts = results["profile"]["parts"]
     assert whole["flops"] == limit["flops"] == sum(part["flops"] for part in parts)
     assert all(part["seconds"] > 0 for part in [whole, limit, *parts])
-    assert all(f"| {part['part']} |" in report for part in parts)
+    assert {part["part"] for part in parts} <= cells(report)
