@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -105,6 +106,15 @@ def stranger(source: Path, path: Path, change=lambda file: None, **fields) -> Pa
 def ten_terabytes(name: str):
     """A change to an open HDF5 file: an array that is said to hold ten million million numbers."""
     return lambda file: file.create_dataset(name, (10**13,), "f4", chunks=(10**6,), compression="gzip")
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    """Waits until a process has written a file."""
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 from benchmark_scaling import free_ports
+from conftest import wait_for
 
 from clothinggan import checkpoint
 
@@ -68,14 +69,6 @@ def finish(processes, status=0):
     said = [process.communicate(timeout=150) for process in processes]
     assert [process.returncode for process in processes] == [status] * len(processes), said
     return said
-
-
-def wait_for(path, process):
-    deadline = time.monotonic() + 120
-    while not path.exists():
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

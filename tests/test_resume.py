@@ -6,13 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import CORES, SMALL_BATCHES
+from conftest import CORES, SMALL_BATCHES, wait_for
 from crash_test import differences
 
 from clothinggan import checkpoint, data, resume, train
@@ -69,6 +70,16 @@ def test_a_run_stopped_by_each_signal_in_mid_epoch_goes_on_to_the_bit(few_garmen
 
 
 @pytest.mark.slow
+def test_a_stopped_run_ends_within_ten_seconds(few_garments, tmp_path):
+    process = start("clothinggan.train", "--data", few_garments, "--batch-size", "8", "--epochs", "1000")
+    wait_for(tmp_path / "clothingGANlatest.h5", process)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert time.monotonic() - asked < 10
+
+
+@pytest.mark.slow
 def test_a_second_ctrl_c_ends_at_once(tmp_path):
     # A step of this size takes seconds, in which the second signal comes.
     process = start("clothinggan.train", "--data", "sample", "--examples", "800", "--batch-size", "800")
@@ -78,8 +89,10 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path):
     while "stopping" not in process.stderr.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT
+    assert time.monotonic() - asked < 30
 
 
 def test_a_file_that_another_run_writes_meanwhile_is_not_gone_on_from(
