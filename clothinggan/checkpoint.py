@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 PRECISIONS = ("float32", "bfloat16")
 MAX_INTEGER = 2**31 - 1  # of an epoch, a seed, a size; options keep to it too
+MAX_EPOCHS = 100_000  # of a run; options keep to it too
 HISTORY_COLUMNS = ["epoch", "d_loss", "g_loss", "accuracy_real", "accuracy_fake", "seconds"]
 MEASURED_COLUMNS = ["fcd", "precision", "recall"]
 MAX_PREVIEWS = 100
 _BLOCK_SIZE = 512
 _BLOCK = re.compile(rb"ClothingGAN checkpoint, format (\d{1,9})\nSHA-256 ([0-9a-f]{64})\n")
 _GROUP = "clothinggan"
-MAX_EPOCHS = 100_000  # of a run; options keep to it
-_MAX_RECORD_BYTES = 2**25  # holds the history of as many, measured in each
+_MAX_RECORD_BYTES = 2**25  # holds a history of MAX_EPOCHS, measured in each
 _MAX_OVERHEAD = _MAX_RECORD_BYTES + 2**21  # bytes of a file that are not its arrays'
 _MAX_NUMBER = 1e39  # more than any float32
 

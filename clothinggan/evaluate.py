@@ -92,7 +92,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         files.prepare_folder(arguments.figure.parent, "--figure")
     surroundings.import_tensorflow()
 
-    for path in arguments.weights:
+    for path in arguments.weights[1:]:
         _ = checkpoint.read(path).generator  # What holds none is refused before others are measured.
     judge = Judge(dataset, arguments.images, _show_progress)
     lines = [_measure(checkpoint.read(path), judge, arguments.seed) for path in arguments.weights]

@@ -4,10 +4,10 @@
 
 The files begin sound and small: our own checkpoints, generators as Keras 3 and Keras 2 (tf-keras) save
 them (for which it needs what `pip install -e '.[test]'` installs), IDX files, plain and gzipped, and .npz
-files. Bytes are flipped, overwritten, moved, inserted and cut
-off; and in every third .h5 the model's configuration or the run's record is changed as the JSON text that
-it is. A part of the checkpoints keep their checksum, as damaged files do; the others get the right one for
-what they have become, as a stranger's would have.
+files. Bytes are flipped, overwritten, moved, inserted and cut off; and in every third .h5 the model's
+configuration or the run's record is changed as the JSON text that it is. A part of the checkpoints keep
+their checksum, as damaged files do; the others get the right one for what they have become, as a
+stranger's would have.
 
 Each case goes through what the commands do: `checkpoint.read`, with its limits and its child process, then
 building the generator and drawing two images; or `data.load`. One thing differs, for speed: the child that
