@@ -159,15 +159,18 @@ class Checkpoint:
         if len(model.input_shape) != 2 or model.output_shape[1:] != (28, 28, 1):
             raise ClothingGANError(
                 f"{self.path} is not a generator of 28x28x1 images: "
-                f"it maps {model.input_shape[1:]} to {model.output_shape[1:]}"
+                f"it maps {model.input_shape[1:]} to {model.output_shape[1:]}; use another file, or save it "
+                "anew with a Reshape((28, 28, 1)) at its end where only the shape differs"
             )
         if model.input_shape[1] > MAX_LATENT_SIZE:
             raise ClothingGANError(
                 f"{self.path} takes latent vectors of {model.input_shape[1]:,} numbers, which is more than "
-                f"{MAX_LATENT_SIZE:,}"
+                f"{MAX_LATENT_SIZE:,}; use another file"
             )
         if self.classes and model.input_shape[1] <= len(self.classes):
-            raise ClothingGANError(f"{self.path} has no room for a class in {model.input_shape[1]} numbers")
+            raise ClothingGANError(
+                f"{self.path} has no room for a class in {model.input_shape[1]} numbers; use another file"
+            )
         return model
 
     @cached_property
@@ -183,7 +186,7 @@ class Checkpoint:
         if model.input_shape[1:] != (28, 28, 1) or model.output_shape[1:] != (1,):
             raise ClothingGANError(
                 f"{self.path} is not a discriminator of 28x28x1 images: "
-                f"it maps {model.input_shape[1:]} to {model.output_shape[1:]}"
+                f"it maps {model.input_shape[1:]} to {model.output_shape[1:]}; use another file"
             )
         return model
 

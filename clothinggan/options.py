@@ -233,7 +233,7 @@ def run_folder(
     record: Record | None = None,
     start: Path | None = None,
 ) -> Iterator[list[Path]]:
-    """Holds the folders that a training run writes to, for it alone, while the block runs.
+    """Prepares the folders that a training run writes to, and holds --out for it alone while the block runs.
 
     Args:
         arguments: With what `add_reports` adds.

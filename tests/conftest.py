@@ -7,8 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import h5py
 import numpy as np
@@ -24,10 +27,17 @@ CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
 if WORKER and CORES:
     os.sched_setaffinity(0, {CORES[int(WORKER.removeprefix("gw")) % len(CORES)]})
 
-# Processes started here hear a terminal that hangs up and a Ctrl-C, also where the tests run under nohup or
-# in a script's background.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-signal.signal(signal.SIGINT, signal.default_int_handler)
+# Processes started here hear a terminal that hangs up and a Ctrl-C, also where the tests themselves do not:
+# under nohup, or in a script's background. (What a process ignores its children do too.)
+for number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
+
+# All is computed as a user's processor does who has said nothing.
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+settings = ("TF_CONFIG", "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "TF_XLA_FLAGS", "XLA_FLAGS")
+for name in settings:
+    os.environ.pop(name, None)
 
 surroundings.import_tensorflow()
 
@@ -38,6 +48,8 @@ SMALL = ["--data", "sample", "--examples", "40", "--batch-size", "16"]  # 2 step
 
 SMALL_BATCHES = {name: dataclasses.replace(preset, batch_size=16) for name, preset in PRESETS.items()}
 
+MATPLOTLIBS_FONTS = Path(tempfile.gettempdir(), f"clothinggan-tests-matplotlib-{os.getuid()}")
+
 needs_a_full_device = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has /dev/full")
 
 
@@ -46,9 +58,9 @@ def _own_surroundings(tmp_path, monkeypatch):
     """Each test works in a folder of its own, with a home of its own and no display."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", "/tmp/clothinggan-tests-matplotlib"))
+    monkeypatch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", str(MATPLOTLIBS_FONTS)))
     displays = ("DISPLAY", "WAYLAND_DISPLAY")
-    for name in (*displays, "KERAS_HOME", "XDG_CACHE_HOME", "CLOTHINGGAN_DEBUG", "TF_CONFIG"):
+    for name in (*displays, "KERAS_HOME", "XDG_CACHE_HOME", "CLOTHINGGAN_DEBUG"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -106,6 +118,32 @@ def stranger(source: Path, path: Path, change=lambda file: None, **fields) -> Pa
 def ten_terabytes(name: str):
     """A change to an open HDF5 file: an array that is said to hold ten million million numbers."""
     return lambda file: file.create_dataset(name, (10**13,), "f4", chunks=(10**6,), compression="gzip")
+
+
+_STARTED: list[subprocess.Popen] = []
+
+
+def start(*command: object, **keywords) -> subprocess.Popen:
+    """Starts a process that does not outlive the test, with pipes to what it says."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([str(word) for word in command], **{**pipes, **keywords})
+    _STARTED.append(process)
+    return process
+
+
+@pytest.fixture(autouse=True)
+def _no_process_outlives_a_test() -> Iterator[None]:
+    yield
+    for process in _STARTED:
+        with process:
+            process.kill()
+    _STARTED.clear()
+
+
+def wait_for_words(words: str, process: subprocess.Popen, stream: TextIO | None = None) -> None:
+    """Reads what a process says, on its standard output unless told, until a line has these words in it."""
+    while words not in (stream or process.stdout).readline():
+        assert process.poll() is None
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:

@@ -1,5 +1,6 @@
 """Files appear whole or not at all, and one run at a time writes to a folder."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import start
 
 from clothinggan import files
 from clothinggan.errors import ClothingGANError
@@ -74,7 +76,7 @@ def hold(folder: Path) -> subprocess.Popen:
         "from pathlib import Path; from clothinggan import files\n"
         f"with files.sole_writer(Path({str(folder)!r})): print('held', flush=True); input()"
     )
-    process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = start(sys.executable, "-c", program, stdin=subprocess.PIPE)
     process.stdout.readline()
     return process
 
@@ -83,7 +85,7 @@ def test_two_runs_cannot_write_to_one_folder(tmp_path):
     process = hold(tmp_path)
     with pytest.raises(ClothingGANError, match="another run is writing"), files.sole_writer(tmp_path):
         pass
-    process.communicate(b"\n")
+    process.communicate("\n")
 
 
 def test_a_killed_run_leaves_no_lock(tmp_path):
@@ -94,25 +96,40 @@ def test_a_killed_run_leaves_no_lock(tmp_path):
         pass
 
 
-def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
-    with files.replacing(tmp_path / "x.h5") as temporary:
-        temporary.touch()
-        left_over = temporary.rename(temporary.with_name(temporary.name.replace("x.h5", "y.h5")))
-        temporary.touch()
+def test_where_nobody_knows_locks_a_run_goes_on_without(tmp_path, monkeypatch):
+    def unknown(*_):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", unknown)
     with files.sole_writer(tmp_path):
-        assert not left_over.exists()
-        assert (tmp_path / "x.h5").exists()
+        (tmp_path / "x.h5").touch()
+    assert (tmp_path / "x.h5").exists()
+
+
+def begin_to_write(path: Path) -> subprocess.Popen:
+    """A process that is writing a file until it is told to end."""
+    program = (
+        "from pathlib import Path; from clothinggan import files\n"
+        f"with files.replacing(Path({str(path)!r})) as temporary:\n"
+        "    temporary.touch(); print('begun', flush=True); input()"
+    )
+    process = start(sys.executable, "-c", program, stdin=subprocess.PIPE)
+    process.stdout.readline()
+    return process
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
+    process = begin_to_write(tmp_path / "x.h5")
+    process.kill()
+    process.communicate()
+    assert len(list(tmp_path.iterdir())) == 1
+    with files.sole_writer(tmp_path):
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_what_another_process_is_writing_stays(tmp_path):
-    program = (
-        "from pathlib import Path; from clothinggan import files\n"
-        f"with files.replacing(Path({str(tmp_path / 'x.npz')!r})) as temporary:\n"
-        "    temporary.touch(); print('begun', flush=True); input()"
-    )
-    process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    process.stdout.readline()
+    process = begin_to_write(tmp_path / "x.npz")
     with files.sole_writer(tmp_path):
-        process.communicate(b"\n")
+        process.communicate("\n")
     assert process.returncode == 0
     assert (tmp_path / "x.npz").exists()

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 from benchmark_scaling import free_ports
-from conftest import wait_for
+from conftest import start, wait_for, wait_for_words
 
 from clothinggan import checkpoint
 
@@ -46,23 +46,17 @@ SMALL = ["--examples", "40", "--batch-size", "8", "--epochs", "2", "--save-every
 STEPS = 10
 
 
-def start(arguments, folder, cluster=None, index=0):
+def start_worker(arguments, folder, cluster=None, index=0):
     environment = dict(os.environ)
     if cluster:
         task = {"type": "worker", "index": index}
         environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": cluster}, "task": task})
-    return subprocess.Popen(
-        [sys.executable, *arguments, "--out", folder],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
+    return start(sys.executable, *arguments, "--out", folder, env=environment)
 
 
 def start_two(arguments, folder):
     cluster = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    return cluster, [start(arguments, folder, cluster, index) for index in (0, 1)]
+    return cluster, [start_worker(arguments, folder, cluster, index) for index in (0, 1)]
 
 
 def finish(processes, status=0):
@@ -81,7 +75,7 @@ def small(few_garments):
 def by_one_process(small, tmp_path_factory):
     """The end of that run without dropout."""
     folder = tmp_path_factory.mktemp("one")
-    finish([start(["-c", WITHOUT_DROPOUT, "1", *small], folder)])
+    finish([start_worker(["-c", WITHOUT_DROPOUT, "1", *small], folder)])
     return checkpoint.read(folder / "clothingGANepoch2.h5")
 
 
@@ -107,7 +101,7 @@ def test_two_workers_learn_what_one_process_does_and_the_chief_alone_writes(smal
     cluster = [f"127.0.0.1:{port}" for port in free_ports(2)]
     folders = tmp_path / "chief", tmp_path / "other"
     options = ["-c", WITHOUT_DROPOUT, "1", *small]
-    processes = [start(options, folder, cluster, index) for index, folder in enumerate(folders)]
+    processes = [start_worker(options, folder, cluster, index) for index, folder in enumerate(folders)]
     (_, (said, _)) = finish(processes)
     assert_learned_the_same(folders[0] / "clothingGANepoch2.h5", by_one_process)
     assert f"this is worker 1 ({cluster[1]})" in said
@@ -115,7 +109,9 @@ def test_two_workers_learn_what_one_process_does_and_the_chief_alone_writes(smal
 
 
 def test_two_devices_learn_what_one_does(small, by_one_process, tmp_path):
-    ((said, _),) = finish([start(["-c", WITHOUT_DROPOUT, "2", *small, "--strategy", "mirrored"], tmp_path)])
+    ((said, _),) = finish(
+        [start_worker(["-c", WITHOUT_DROPOUT, "2", *small, "--strategy", "mirrored"], tmp_path)]
+    )
     assert "2 devices of this machine" in said
     assert_learned_the_same(tmp_path / "clothingGANepoch2.h5", by_one_process)
 
@@ -161,8 +157,7 @@ def test_two_devices_agree_drop_apart_and_go_on_to_the_bit_and_a_weight_that_dif
 def test_two_stopped_by_a_signal_to_one_go_on_as_before_and_then_on_one(small, by_one_process, tmp_path):
     options = ["-c", WITHOUT_DROPOUT, "1", *small]
     _, processes = start_two(options, tmp_path)
-    while "training:" not in processes[1].stdout.readline():
-        assert processes[1].poll() is None
+    wait_for_words("training:", processes[1])
     processes[1].send_signal(signal.SIGTERM)  # Before the first step is ended: obeyed after it.
     ((chief_said, _), _) = finish(processes, status=130)
     assert "stopped by a signal to another worker at" in chief_said
@@ -170,7 +165,7 @@ def test_two_stopped_by_a_signal_to_one_go_on_as_before_and_then_on_one(small, b
     resume = ["-c", WITHOUT_DROPOUT.replace("train", "resume"), "1"]
     finish(start_two(resume, tmp_path)[1])
     assert_learned_the_same(tmp_path / "clothingGANepoch2.h5", by_one_process)
-    finish([start([*resume, "--more", "1"], tmp_path)])
+    finish([start_worker([*resume, "--more", "1"], tmp_path)])
     assert checkpoint.read(tmp_path / "clothingGANepoch3.h5").record.step == STEPS + 5
 
 
@@ -198,7 +193,7 @@ def test_a_process_killed_before_the_training_is_named_within_a_minute(small, tm
     cluster = [f"127.0.0.1:{port}" for port in free_ports(2)]
     arguments = [TRAIN, TRAIN]
     arguments[killed] = ["-c", KILLED_AT, *moment]
-    processes = [start([*arguments[i], *small], tmp_path / str(i), cluster, i) for i in (0, 1)]
+    processes = [start_worker([*arguments[i], *small], tmp_path / str(i), cluster, i) for i in (0, 1)]
     processes.pop(killed).communicate(timeout=120)
     died = time.monotonic()
     ((_, complaint),) = finish(processes, status=1)
@@ -211,13 +206,13 @@ def test_a_process_killed_before_the_training_is_named_within_a_minute(small, tm
 def test_a_worker_that_never_starts_is_named(small, tmp_path):
     cluster = [f"127.0.0.1:{port}" for port in free_ports(2)]
     out = tmp_path / "out"
-    ((_, complaint),) = finish([start([*TRAIN, *small, "--wait", "1"], out, cluster)], status=1)
+    ((_, complaint),) = finish([start_worker([*TRAIN, *small, "--wait", "1"], out, cluster)], status=1)
     assert f"no word of worker 1 ({cluster[1]})" in complaint
     assert list(out.iterdir()) == []
 
 
 def test_a_broken_tf_config_is_one_line(small, tmp_path):
     cluster = ["127.0.0.1:1", "elsewhere"]
-    ((_, complaint),) = finish([start([*TRAIN, *small], tmp_path, cluster)], status=1)
+    ((_, complaint),) = finish([start_worker([*TRAIN, *small], tmp_path, cluster)], status=1)
     assert complaint.startswith("clothinggan: error: the environment variable TF_CONFIG cannot be used")
     assert complaint.count("\n") == 1

@@ -13,20 +13,15 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import CORES, SMALL_BATCHES, wait_for
+from conftest import CORES, SMALL_BATCHES, start, wait_for, wait_for_words
 from crash_test import differences
 
 from clothinggan import checkpoint, data, resume, train
 from clothinggan.training import batches
 
 
-def start(*arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start_command(name, *arguments):
+    return start(sys.executable, "-m", f"clothinggan.{name}", *arguments)
 
 
 @pytest.mark.slow
@@ -34,6 +29,14 @@ def test_four_epochs_and_two_and_two_more_give_the_same_bits(small_run, tmp_path
     resumed = command("resume", "--weights", small_run / "clothingGANepoch2.h5")
     assert resumed.returncode == 0, resumed.stderr
     assert differences(tmp_path / "clothingGANepoch4.h5", small_run / "clothingGANepoch4.h5") == []
+
+
+def test_a_run_in_bfloat16_goes_on_in_it_to_the_bit(tmp_path):
+    small = ["--data", "sample", "--examples", "4", "--batch-size", "2", "--epochs", "2", "--save-every", "1"]
+    assert train.main([*small, "--precision", "bfloat16", "--out", "whole"]) == 0
+    assert resume.main(["--weights", "whole/clothingGANepoch1.h5"]) == 0
+    assert differences(tmp_path / "clothingGANepoch2.h5", tmp_path / "whole" / "clothingGANepoch2.h5") == []
+    assert checkpoint.read(tmp_path / "clothingGANepoch2.h5").record.precision == "bfloat16"
 
 
 @pytest.mark.slow
@@ -52,18 +55,17 @@ def test_a_run_stopped_by_each_signal_in_mid_epoch_goes_on_to_the_bit(few_garmen
     longer = ["--data", few_garments, "--batch-size", "8", "--epochs", "2"]
     whole = command("train", *longer, "--out", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
-    going_on = ["clothinggan.train", *longer]
+    going_on = ["train", *longer]
     for step, number in enumerate([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], start=1):
-        process = start(*going_on)
-        while "training:" not in process.stdout.readline():
-            assert process.poll() is None
+        process = start_command(*going_on)
+        wait_for_words("training:", process)
         process.send_signal(number)  # Before the first step is ended, which takes a second: obeyed after it.
         said, _ = process.communicate(timeout=60)
         assert process.returncode == 130
         assert f"stopped by {number.name}" in said
         assert "python -m clothinggan.resume --weights clothingGANlatest.h5" in said
         assert checkpoint.read(tmp_path / "clothingGANlatest.h5").record.step_in_epoch >= step
-        going_on = ["clothinggan.resume"]
+        going_on = ["resume"]
     resumed = command("resume")
     assert resumed.returncode == 0, resumed.stderr
     assert differences(tmp_path / "clothingGANepoch2.h5", tmp_path / "whole" / "clothingGANepoch2.h5") == []
@@ -71,7 +73,7 @@ def test_a_run_stopped_by_each_signal_in_mid_epoch_goes_on_to_the_bit(few_garmen
 
 @pytest.mark.slow
 def test_a_stopped_run_ends_within_ten_seconds(few_garments, tmp_path):
-    process = start("clothinggan.train", "--data", few_garments, "--batch-size", "8", "--epochs", "1000")
+    process = start_command("train", "--data", few_garments, "--batch-size", "8", "--epochs", "1000")
     wait_for(tmp_path / "clothingGANlatest.h5", process)
     asked = time.monotonic()
     process.send_signal(signal.SIGTERM)
@@ -82,12 +84,10 @@ def test_a_stopped_run_ends_within_ten_seconds(few_garments, tmp_path):
 @pytest.mark.slow
 def test_a_second_ctrl_c_ends_at_once(tmp_path):
     # A step of this size takes seconds, in which the second signal comes.
-    process = start("clothinggan.train", "--data", "sample", "--examples", "800", "--batch-size", "800")
-    while "training:" not in process.stdout.readline():
-        assert process.poll() is None
+    process = start_command("train", "--data", "sample", "--examples", "800", "--batch-size", "800")
+    wait_for_words("training:", process)
     process.send_signal(signal.SIGINT)
-    while "stopping" not in process.stderr.readline():
-        assert process.poll() is None
+    wait_for_words("stopping", process, process.stderr)
     process.send_signal(signal.SIGINT)
     asked = time.monotonic()
     process.communicate(timeout=60)
@@ -251,7 +251,7 @@ def test_an_empty_folder_has_nothing_to_go_on_from(capsys):
     assert "no checkpoint" in capsys.readouterr().err
 
 
-def test_a_run_whose_folder_vanishes_stops_with_the_file_to_go_on_from(
+def test_a_run_whose_folder_vanishes_stops_and_names_no_file_that_is_gone(
     small_run, tmp_path, monkeypatch, capsys
 ):
     folder = tmp_path / "run"
@@ -259,8 +259,8 @@ def test_a_run_whose_folder_vanishes_stops_with_the_file_to_go_on_from(
     monkeypatch.setattr("clothinggan.run.GAN.accuracy", lambda *_: (shutil.rmtree(folder), (0.5, 0.5))[1])
     assert resume.main(["--out", str(folder), "--more", "1"]) == 1
     said = capsys.readouterr().err
-    assert "no such file or directory" in said
-    assert "python -m clothinggan.resume" in said
+    assert "no such file or directory; the last file of this run, " in said
+    assert said.endswith("clothingGANlatest.h5, is gone\n")
 
 
 def test_a_run_whose_folder_is_moved_away_writes_nothing_into_the_one_that_takes_its_place(
