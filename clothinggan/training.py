@@ -383,12 +383,15 @@ def batches(
     count = len(tf.nest.flatten(arrays)[0])
     steps = count // batch_size
 
+    # AutoGraph has nothing to convert here, and leaves files behind where a process is killed.
+    @tf.autograph.experimental.do_not_convert
     def order(epoch: tf.Tensor) -> tf.data.Dataset:
         shuffled = tf.random.experimental.stateless_shuffle(tf.range(count), [seed, epoch])
         return tf.data.Dataset.from_tensor_slices(
             tf.reshape(shuffled[: steps * batch_size], (steps, batch_size))
         )
 
+    @tf.autograph.experimental.do_not_convert
     def pick(chosen: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, ...]:
         return tf.nest.map_structure(lambda array: tf.gather(array, chosen), held)
 

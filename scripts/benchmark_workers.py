@@ -369,7 +369,9 @@ def step_parts(gan: "GAN", batch_size: int) -> Iterator[Part]:
     dtype = gan.composite.computes_in
     for use in uses_of_layers(gan, batch_size):
         yield from layer_parts(use, dtype)
-    draw = tf.function(lambda: tf.random.stateless_normal((batch_size, gan.latent_size), [0, 0]))
+    draw = tf.function(
+        lambda: tf.random.stateless_normal((batch_size, gan.latent_size), [0, 0]), autograph=False
+    )
     yield Part("latent vectors", lambda: wait_for(draw()), 2, 0)
     for model, optimizer in (
         (gan.generator, gan.generator_optimizer),
