@@ -84,7 +84,9 @@ class Worker:
     def finish(self) -> int:
         """Ends it, and returns the most memory it held, in bytes."""
         self._process.stdin.close()
-        return self._answer()["peak_bytes"]
+        peak = self._answer()["peak_bytes"]
+        self._process.wait()  # At its end it clears up behind itself.
+        return peak
 
     def close(self) -> None:
         """Ends it, whatever it is doing."""
@@ -255,6 +257,7 @@ def peak_of_training(data: Path, precision: str) -> Result:
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()
         )
         too_long = threading.Timer(LONGEST_WAIT, process.kill)
+        too_long.daemon = True  # A Ctrl-C here does not wait for it.
         too_long.start()
         with process:
             reported = next((line for line in process.stdout if line.startswith("epoch 1/1, step")), None)

@@ -2,8 +2,8 @@
 
     python scripts/benchmark_scaling.py --rounds 3
 
-One and two take turns. Each trains two epochs of noise by `train`; the second is timed, with the reports at
-its end. What passes between the two is counted at the loopback interface, where Linux does.
+One and two take turns. Each trains two epochs of noise by `train`; the second is timed, with
+the reports of one. What passes between the two is counted at the loopback interface, where Linux does.
 """
 
 import argparse

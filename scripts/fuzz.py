@@ -13,8 +13,8 @@ Each case goes through what the commands do: `checkpoint.read`, with its limits 
 building the generator and drawing two images; or `data.load`. One thing differs, for speed: the child that
 parses HDF5 is forked from a process that has imported h5py already, where the command starts a new Python.
 It runs the same function under the same limits. One .h5 in `COMMAND_EVERY`, and the last, is given to a
-real command, `display` or `resume`, as well. Anything but a result or a ClothingGANError of one printable
-line is a failure: another exception, an end of the process, or more than `MAX_SECONDS`.
+real command, `display` or `resume`, as well. Anything but a result or a ClothingGANError that names
+the file is a failure: another exception, an end of the process, or more than `MAX_SECONDS`.
 """
 
 import argparse
@@ -39,6 +39,8 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[1]
 # What is tried is this checkout, whichever version is installed.
 sys.path.insert(0, str(CHECKOUT))
+# Processes are forked here, which is not safe beside NumPy's threads.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import h5py  # noqa: E402  Imported here once for all the processes that are forked to parse.
 import numpy as np  # noqa: E402
@@ -249,8 +251,8 @@ def _outcome(read: Callable[[], None], path: Path) -> str:
         outcome = "read"
     except ClothingGANError as error:
         said = str(error)
-        if "\n" in said or str(path) not in said:
-            raise Failure(f"a message that does not name the file on one line: {said!r}") from error
+        if str(path) not in said:
+            raise Failure(f"a message that does not name the file: {said!r}") from error
         outcome = "refused"
         meanings = {"fails on it": "HDF5 crashed or hung", "any model file should": "too large"}
         for ending, meaning in meanings.items():
@@ -267,22 +269,22 @@ def _outcome(read: Callable[[], None], path: Path) -> str:
 
 def try_command(path: Path, name: str, images: Path) -> str:
     """Gives a .h5 to a command in a process of its own; returns what came of it."""
-    out = path.parent / "out"
-    options = {
-        "display": ["--no-real", "--save", str(out)],
-        "resume": ["--more", "1", "--data", str(images), "--out", str(out)],
-    }
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", f"clothinggan.{name}", "--weights", str(path), *options[name]],
-            capture_output=True,
-            text=True,
-            timeout=_COMMAND_SECONDS,
-            check=False,
-            cwd=CHECKOUT,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise Failure(f"{name} did not end in {_COMMAND_SECONDS:.0f} seconds") from error
+    with tempfile.TemporaryDirectory(dir=path.parent) as out:
+        options = {
+            "display": ["--no-real", "--save", out],
+            "resume": ["--more", "1", "--data", str(images), "--out", out],
+        }
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", f"clothinggan.{name}", "--weights", str(path), *options[name]],
+                capture_output=True,
+                text=True,
+                timeout=_COMMAND_SECONDS,
+                check=False,
+                cwd=CHECKOUT,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Failure(f"{name} did not end in {_COMMAND_SECONDS:.0f} seconds") from error
     complaints = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
     if done.returncode not in (0, 1) or len(complaints) != done.returncode:
         raise Failure(f"{name} ended with {done.returncode} and said {done.stderr!r}")
@@ -420,7 +422,8 @@ def fuzz(kind: str, count: int, seed: int, folder: Path) -> tuple[Counter, list[
                 # Not by an exception: on its way it would remove the folder, which is the parent's.
                 os._exit(0)
         os.close(writer)
-        with open(reader) as reports:
+        # Without a buffer, in which a report would be hidden from `select`.
+        with open(reader, "rb", buffering=0) as reports:
             while select.select([reports], [], [], _STALLED_SECONDS)[0] and (line := reports.readline()):
                 number, outcome = json.loads(line)
                 following = number + 1

@@ -9,7 +9,6 @@ the run counts itself: from the first step, with its reports. Run it again after
 
 import argparse
 import contextlib
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,40 +20,69 @@ from matplotlib.figure import Figure  # noqa: E402
 
 from clothinggan import checkpoint, data, files, options, quality, surroundings  # noqa: E402
 from clothinggan.checkpoint import Checkpoint  # noqa: E402
+from clothinggan.data import Dataset  # noqa: E402
+from clothinggan.errors import ClothingGANError  # noqa: E402
 from clothinggan.figures import save_png, tile  # noqa: E402
 from clothinggan.presets import PRESETS, Preset  # noqa: E402
+from clothinggan.signals import unwinding  # noqa: E402
 
 PICTURE = CHECKOUT / "weights" / "pictures" / "minutes.png"
 IMAGES = 25
+LONGEST_STEP = 15  # seconds
 
 
-def train_until(preset: Preset, source: str, folder: Path, minutes: float) -> Checkpoint:
-    """Trains a design for so many minutes in all; returns the file that the run is stopped at."""
+def train_until(preset: Preset, dataset: Dataset, folder: Path, minutes: float) -> Checkpoint:
+    """Trains a design for so many minutes in all; returns the file that the run is stopped at.
+
+    Raises:
+        ClothingGANError: If the folder has another run, or the run there is further on.
+    """
     stopped_at = folder / f"after{minutes:g}minutes.h5"
     if stopped_at.exists():
-        return checkpoint.read(stopped_at)
+        return read(stopped_at, dataset)
     seconds = 60 * minutes
     latest = folder / checkpoint.file_name(preset.file_prefix, None)
-    trained = trained_seconds(checkpoint.read(latest)) if latest.exists() else 0.0
-    # A run stops at the end of a step, which may be a moment early.
+    trained = trained_seconds(read(latest, dataset)) if latest.exists() else 0.0
+    # A run stops at the end of a step, which may be a moment early or late.
+    if trained > seconds + LONGEST_STEP:
+        raise ClothingGANError(
+            f"{latest} has trained for {trained / 60:.1f} minutes already; name another folder with --runs"
+        )
     if trained < seconds - 1:
         command = "resume" if latest.exists() else "train"
-        arguments = ["--model", preset.name, "--data", source, "--epochs", "10000", "--out", str(folder)]
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"clothinggan.{command}", *arguments], stdout=subprocess.PIPE, text=True
+        train(command, preset, dataset.source, folder, seconds - trained)
+    files.copy(latest, stopped_at)
+    return read(stopped_at, dataset)
+
+
+def read(path: Path, dataset: Dataset) -> Checkpoint:
+    """Reads a file of a run on these images."""
+    file = checkpoint.read(path)
+    if file.record.fingerprint != dataset.fingerprint:
+        raise ClothingGANError(
+            f"{path} was trained on other images than {dataset.source}; name another folder with --runs"
         )
+    return file
+
+
+def train(command: str, preset: Preset, source: str, folder: Path, seconds: float) -> None:
+    """Has `train` or `resume` work for so many seconds."""
+    arguments = ["--model", preset.name, "--data", source, "--epochs", "10000", "--out", str(folder)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"clothinggan.{command}", *arguments], stdout=subprocess.PIPE, text=True
+    )
+    try:
         for line in process.stdout:
             print(line, end="")
             if line.startswith("training:"):
                 break
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=seconds - trained)
-        process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=seconds)
+    finally:  # At a signal to this process too.
+        process.terminate()
         process.communicate()
-        if process.returncode != options.INTERRUPTED:
-            raise SystemExit(f"training ended with status {process.returncode}")
-    files.copy(latest, stopped_at)
-    return checkpoint.read(stopped_at)
+    if process.returncode != options.INTERRUPTED:
+        raise ClothingGANError(f"training ended with status {process.returncode}")
 
 
 def trained_seconds(file: Checkpoint) -> float:
@@ -73,15 +101,17 @@ def main() -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs/minutes"), help="where the runs' files are")
     parser.add_argument("--picture", type=Path, default=PICTURE, help="what to write (default: %(default)s)")
     arguments = parser.parse_args()
+    files.prepare_folder(arguments.picture.parent, "--picture")
     surroundings.import_tensorflow()
-    judge = quality.Judge(data.load(arguments.data))
+    dataset = data.load(arguments.data)
+    judge = quality.Judge(dataset)
     columns, rows = len(arguments.minutes), len(arguments.models)
     figure = Figure(figsize=(3 * columns, 3.3 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for model, row in zip(arguments.models, grid, strict=True):
         for minutes, axes in zip(sorted(arguments.minutes), row, strict=True):
             folder = arguments.runs / model
-            file = train_until(PRESETS[model], arguments.data, folder, minutes)
+            file = train_until(PRESETS[model], dataset, folder, minutes)
             images, _ = file.draw(judge.count, seed=0)
             fcd = judge.brief_scores(images)["fcd"]
             said = f"{model}, {trained_seconds(file) / 60:.1f} minutes: FCD {fcd:.2f}"
@@ -89,11 +119,11 @@ def main() -> int:
             axes.imshow(tile(images[:IMAGES]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axes.set_axis_off()
             axes.set_title(said, fontsize=10)
-    arguments.picture.parent.mkdir(exist_ok=True)
     save_png(figure, arguments.picture)
     print(arguments.picture)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(options.reporting_errors(main))
+    with unwinding():
+        sys.exit(options.reporting_errors(main))

@@ -21,7 +21,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 # What is trained, and written to, is this checkout's classifier, whichever one is installed.
 sys.path.insert(0, str(CHECKOUT))
 
-from clothinggan import classifier, data, surroundings  # noqa: E402
+from clothinggan import classifier, data, files, surroundings  # noqa: E402
 
 surroundings.import_tensorflow()
 
@@ -183,11 +183,15 @@ def main() -> None:
 
     network, class_layer = model.layers[0], model.get_layer("classes")
     kernel, bias = (np.asarray(weight) for weight in class_layer.weights)
+    eyes = classifier.Classifier(network, kernel, bias)
+    measured = measure(eyes, dataset.test_images, dataset.test_labels)
+    # All three last, one right after the other: the classifier is not loaded without the facts about it.
     weights = arguments.out / classifier.WEIGHTS.name
-    classifier.save(weights, network, kernel, bias)
+    with files.replacing(weights) as temporary:
+        classifier.save(temporary, network, kernel, bias)
     facts = {
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        **measure(classifier.Classifier(network, kernel, bias), dataset.test_images, dataset.test_labels),
+        **measured,
         "features": classifier.FEATURES,
         "parameters": model.count_params(),
         "training_images": len(dataset.train_images),
@@ -204,8 +208,8 @@ def main() -> None:
             "NumPy": np.__version__,
         },
     }
-    (arguments.out / classifier.FACTS.name).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    (arguments.out / "classifier.md").write_text(as_markdown(facts), encoding="utf-8")
+    files.write_text(arguments.out / classifier.FACTS.name, json.dumps(facts, indent=2) + "\n")
+    files.write_text(arguments.out / "classifier.md", as_markdown(facts))
     print(f"accuracy on the test images: {facts['accuracy']:.2%}; written to {arguments.out}")
 
 

@@ -21,6 +21,7 @@ sys.path.insert(0, str(CHECKOUT))
 
 from clothinggan import data, options, quality, surroundings  # noqa: E402
 from clothinggan.data import Dataset  # noqa: E402
+from clothinggan.errors import ClothingGANError  # noqa: E402
 from clothinggan.presets import PRESETS  # noqa: E402
 
 surroundings.import_tensorflow()
@@ -106,7 +107,7 @@ def trial(variant: Variant, seconds: float, seed: int, dataset: Dataset, judge: 
     stream = iter(
         batches((dataset.train_images, np.int32(dataset.train_labels)), preset.batch_size, seed, 0, 0)
     )
-    step = tf.function(gan.train_step)
+    step = tf.function(gan.train_step, autograph=False)
     step(next(stream))  # Builds the graph.
     started = time.perf_counter()
     while time.perf_counter() - started < seconds:
@@ -150,6 +151,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write all numbers there")
     arguments = parser.parse_args()
     dataset = data.load(arguments.data)
+    if dataset.train_labels is None:
+        raise ClothingGANError(f"{dataset.source} has no labels, which swift learns with; name other --data")
     judge = quality.Judge(dataset)
     results: dict[str, list[dict]] = {}
     for name in arguments.only:

@@ -1,12 +1,10 @@
 """The page about the example weights is made of what the run's files say, and its run can be cut off."""
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -15,9 +13,10 @@ from pkgutil import resolve_name
 
 import numpy as np
 import pytest
-from conftest import SMALL
+from conftest import SMALL, start, wait_for_words
 
 from clothinggan import checkpoint, train
+from clothinggan.errors import ClothingGANError
 from clothinggan.figures import load_timelapse
 from clothinggan.presets import PRESETS
 
@@ -114,31 +113,49 @@ def test_an_unfinished_example_is_gone_on_with_to_the_bit(make_weights, example,
     assert last.digest == checkpoint.read(small_run / "clothingGANepoch4.h5").digest
 
 
-@pytest.mark.slow
-def test_an_example_of_other_images_is_not_gone_on_with(make_weights, example, small_run, few_garments):
-    shutil.copy(small_run / "clothingGANepoch2.h5", make_weights.WEIGHTS)
+@pytest.fixture
+def other_images(few_garments, tmp_path):
     with np.load(few_garments) as arrays:
         np.savez("backwards.npz", x_train=arrays["x_train"][::-1], y_train=arrays["y_train"][::-1])
-    assert make_weights.is_unfinished(example, str(few_garments))
-    assert not make_weights.is_unfinished(example, "backwards.npz")
+    return str(tmp_path / "backwards.npz")
+
+
+def test_an_example_of_other_images_is_not_gone_on_with(make_weights, example, small_run, other_images):
+    shutil.copy(small_run / "clothingGANepoch2.h5", make_weights.WEIGHTS)
+    assert make_weights.is_unfinished(example, "sample")
+    assert not make_weights.is_unfinished(example, other_images)
+
+
+def test_a_run_on_other_images_is_neither_gone_on_with_nor_published(
+    make_weights, example, small_run, other_images
+):
+    make_weights.check_images(example, "sample", small_run)
+    with pytest.raises(ClothingGANError, match="was trained on other images than"):
+        make_weights.check_images(example, other_images, small_run)
+
+
+def start_script(data):
+    command = [SCRIPT, "--model", "clothing", "--data", data, "--runs", "run"]
+    return start(sys.executable, *command, start_new_session=True)
+
+
+@pytest.mark.slow
+def test_sigterm_ends_the_training_too_once_it_is_saved(few_garments, tmp_path):
+    process = start_script(few_garments)
+    wait_for_words("training:", process)
+    process.terminate()
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM" in said
+    assert checkpoint.read(tmp_path / "run" / "clothingGANlatest.h5").record.step >= 1
 
 
 @pytest.mark.slow
 def test_ctrl_c_waits_until_the_training_is_saved(few_garments, tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, SCRIPT, "--model", "clothing", "--data", few_garments, "--runs", "run"],
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        while "training:" not in process.stdout.readline():
-            assert process.poll() is None
-        os.killpg(process.pid, signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    process = start_script(few_garments)
+    wait_for_words("training:", process)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "stopped by SIGINT" in said
     assert checkpoint.read(tmp_path / "run" / "clothingGANlatest.h5").record.step >= 1
