@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tracemalloc
@@ -445,7 +446,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def impatience(monkeypatch):
-    monkeypatch.setattr(data, "DOWNLOAD_TIMEOUT", 0.3)
+    monkeypatch.setattr(data, "DOWNLOAD_TIMEOUT", 1.0)
 
 
 @pytest.fixture
@@ -587,6 +588,10 @@ def prepare(tmp_path_factory):
     tfds = pytest.importorskip("tensorflow_datasets")
     folder = tmp_path_factory.mktemp("tensorflow_datasets")
 
+    # Where TensorFlow Datasets keeps what it writes, and leaves it, while it writes.
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("meanwhile")))
+
     def write(name, side, splits, classes=10):
         features = {"image": tfds.features.Image(shape=(side, side, 1))}
         features["label"] = tfds.features.ClassLabel(num_classes=classes)
@@ -609,6 +614,7 @@ def prepare(tmp_path_factory):
     write("my_own", 28, {"train": train})
     write("too_small", 20, {"train": train})
     write("letters", 28, {"train": train}, classes=26)
+    monkeypatch.undo()
     return folder
 
 

@@ -165,8 +165,9 @@ def test_training_goes_on_without_a_standard_output_that_is_full(tmp_path, monke
 )
 def test_a_command_whose_output_is_lost_does_its_work(redirection, status, small_run, tmp_path):
     weights = small_run / "clothingGANepoch1.h5"
-    command = f"{sys.executable} -m clothinggan.display --no-real --weights {weights} {redirection}"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "clothinggan.display", "--no-real", "--weights", weights]
+    redirected = ["sh", "-c", f'"$@" {redirection}', "sh", *command]
+    done = subprocess.run(redirected, capture_output=True, text=True, check=False)
     assert done.returncode == status
     assert done.stderr.count("\n") == status
     assert len(list(tmp_path.glob("*.png"))) == 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from crash_test import differences
 
-from clothinggan import checkpoint, display, resume, train
+from clothinggan import checkpoint, display, evaluate, resume, train
 from clothinggan.models import build_networks, draw_latent_vectors, generate
 from clothinggan.presets import PRESETS, Preset
 
@@ -102,11 +102,12 @@ def test_previews_are_the_first_images_of_the_sheet(monkeypatch):
             callbacks, name, lambda i, *a, images=images, draw=draw: (images.append(i), draw(i, *a))[1]
         )
     assert train.main([*TINY, "--epochs", "2", "--previews", "1", "--save-every", "1"]) == 0
+    assert len(drawn["draw_grid"]) == 2
     for sheet, preview in zip(drawn["draw_grid"], drawn["draw_image"], strict=True):
         assert np.allclose(sheet[0], preview, atol=1e-6)
 
 
-def test_a_third_design_is_a_row_and_two_functions(monkeypatch, tmp_path):
+def test_another_design_is_a_row_and_two_functions(monkeypatch, tmp_path):
     row, builders = contributed_code()
     models = importlib.import_module("clothinggan.models")
     functions = {}
@@ -117,7 +118,10 @@ def test_a_third_design_is_a_row_and_two_functions(monkeypatch, tmp_path):
     monkeypatch.setitem(PRESETS, preset.name, preset)
     assert train.main([*TINY, "--model", preset.name, "--epochs", "1"]) == 0
     assert resume.main(["--more", "1"]) == 0
-    assert checkpoint.read(tmp_path / numbered(preset, 2)).record.epoch == 2
+    made = numbered(preset, 2)
+    assert checkpoint.read(tmp_path / made).record.epoch == 2
+    assert display.main(["--weights", made, "--no-real"]) == 0
+    assert evaluate.main(["--weights", made, "--images", "10"]) == 0
 
 
 def contributed_code():

@@ -1,4 +1,4 @@
-"""What the README shows of commands and programs is as it says."""
+"""What the README shows of the four commands, and its programs, are as it says."""
 
 import re
 import shlex

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from clothinggan.surroundings import is_installed
 
 
@@ -29,6 +31,7 @@ def test_a_mere_folder_is_no_package(monkeypatch, tmp_path):
     assert is_installed("numpy")
 
 
+@pytest.mark.slow
 def test_a_flag_that_ends_tensorflow_is_told(command, monkeypatch):
     monkeypatch.setenv("TF_XLA_FLAGS", "--tf_no_such_flag")
     done = command("train", "--data", "sample", "--epochs", "1")

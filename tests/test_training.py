@@ -117,6 +117,15 @@ def test_a_stream_can_be_entered_anywhere():
     assert equal(whole[3:], entered)
 
 
+def test_it_draws_from_the_same_latent_vectors_after_any_number_of_steps():
+    gan = make_gan()
+    generator, drawn = gan.generator.get_weights(), gan.draw(4)
+    gan.train_step(tf.constant(IMAGES[:8]))
+    assert not np.array_equal(gan.draw(4), drawn)
+    gan.generator.set_weights(generator)
+    assert np.array_equal(gan.draw(4), drawn)
+
+
 def test_accuracy_counts_what_the_discriminator_tells_rightly():
     gan = make_gan()
     dense = gan.discriminator.layers[-1]
