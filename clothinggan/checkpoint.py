@@ -30,6 +30,7 @@ from clothinggan.presets import PRESETS, Preset
 if TYPE_CHECKING:
     import keras
 
+    from clothinggan.data import Dataset
     from clothinggan.training import GAN
 
 FORMAT_VERSION = 1
@@ -117,6 +118,10 @@ class Record:
         names += ["epoch", "step_in_epoch", "step"]
         decisive = {name: getattr(self, name) for name in names}
         return hashlib.sha256(json.dumps([decisive, *digests]).encode()).hexdigest()
+
+    def was_trained_on(self, dataset: "Dataset") -> bool:
+        """Whether the run's training images are those of a dataset."""
+        return dataset.trained_on(self.examples).fingerprint == self.fingerprint
 
     def leads_to(self, other: "Record") -> bool:
         """Whether a run that stands at `other` has been here, as far as their histories tell."""

@@ -110,11 +110,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _say_where_images_differ(records: dict[Path, Record | None], dataset: Dataset) -> None:
-    others = [
-        str(path)
-        for path, record in records.items()
-        if record and dataset.trained_on(record.examples).fingerprint != record.fingerprint
-    ]
+    others = [str(path) for path, record in records.items() if record and not record.was_trained_on(dataset)]
     if others:
         print(
             f"note: trained on other images than the training images of {shown(dataset.source)}: "

@@ -119,8 +119,9 @@ class Run:
             return "go on from the chief's last file with: python -m clothinggan.resume on every worker"
         if self.last_saved is None:
             return "nothing of this run is saved yet"
-        if not self.last_saved.exists():
-            return f"the last file of this run, {self.last_saved}, is gone"
+        with contextlib.suppress(OSError):  # A disk that fails does not tell.
+            if not self.last_saved.exists():
+                return f"the last file of this run, {self.last_saved}, is gone"
         # These are the user's to name: a file does not say where to write, or on what to train.
         options = {
             "--out": self.folder if self.folder != Path(".") else None,

@@ -58,7 +58,7 @@ def train_until(preset: Preset, dataset: Dataset, folder: Path, minutes: float) 
 def read(path: Path, dataset: Dataset) -> Checkpoint:
     """Reads a file of a run on these images."""
     file = checkpoint.read(path)
-    if file.record.fingerprint != dataset.fingerprint:
+    if not file.record.was_trained_on(dataset):
         raise ClothingGANError(
             f"{path} was trained on other images than {dataset.source}; name another folder with --runs"
         )

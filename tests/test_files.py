@@ -76,6 +76,11 @@ def hold(folder: Path) -> subprocess.Popen:
         "from pathlib import Path; from clothinggan import files\n"
         f"with files.sole_writer(Path({str(folder)!r})): print('held', flush=True); input()"
     )
+    return begin(program)
+
+
+def begin(program: str) -> subprocess.Popen:
+    """A process that has come to where its program waits for a line."""
     process = start(sys.executable, "-c", program, stdin=subprocess.PIPE)
     process.stdout.readline()
     return process
@@ -113,18 +118,28 @@ def begin_to_write(path: Path) -> subprocess.Popen:
         f"with files.replacing(Path({str(path)!r})) as temporary:\n"
         "    temporary.touch(); print('begun', flush=True); input()"
     )
-    process = start(sys.executable, "-c", program, stdin=subprocess.PIPE)
-    process.stdout.readline()
-    return process
+    return begin(program)
 
 
 def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
+    whole = tmp_path / "whole.h5"
+    whole.touch()
     process = begin_to_write(tmp_path / "x.h5")
     process.kill()
     process.communicate()
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.iterdir())) == 2
     with files.sole_writer(tmp_path):
-        assert list(tmp_path.iterdir()) == []
+        assert list(tmp_path.iterdir()) == [whole]
+
+
+def test_what_a_killed_run_of_the_same_process_number_left_is_removed(tmp_path):
+    with files.replacing(tmp_path / "x.h5") as temporary:
+        temporary.touch()
+        left_over = temporary.rename(temporary.with_name(temporary.name.replace("x.h5", "y.h5")))
+        temporary.touch()
+    with files.sole_writer(tmp_path):
+        assert not left_over.exists()
+        assert (tmp_path / "x.h5").exists()
 
 
 def test_what_another_process_is_writing_stays(tmp_path):
