@@ -129,7 +129,9 @@ class Record:
         if not self.history:
             names.append("fingerprint")
         same_run = all(getattr(self, name) == getattr(other, name) for name in names)
-        return same_run and self.history == other.history[: len(self.history)]
+        # A run that began with somebody else's generator counts on from that one's epoch.
+        same_beginning = self.epoch - len(self.history) == other.epoch - len(other.history)
+        return same_run and same_beginning and self.history == other.history[: len(self.history)]
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,8 @@ def resume(arguments: argparse.Namespace) -> int:
             print(f"{found.path} and {other.path} hold a network each: the optimisers start afresh")
         else:
             print(f"{found.path} holds a generator alone: the discriminator and the optimisers start afresh")
-        run = Run(gan, record, dataset, arguments.out, start, later, arguments.tensorboard, team)
+        where = (arguments.out, start, later, arguments.tensorboard)
+        run = Run(gan, record, dataset, *where, team, overwrites=arguments.overwrite)
         print(f"going on from {found.path}, {record.position}")
         return run.execute(arguments.show)
 
@@ -163,9 +164,14 @@ def _record_and_data(
             record.keep = arguments.keep or None
         if arguments.evaluate_every is not None:
             record.evaluate_every = arguments.evaluate_every or None
-        dataset = _check_images(dataset, record, found.path, anew=arguments.data is not None)
+        dataset = _check_images(dataset, record, found.path, anew=bool(arguments.data))
         record.data, record.fingerprint = source, dataset.fingerprint
     else:
+        if found.epoch > MAX_EPOCHS:
+            raise ClothingGANError(
+                f"{found.path} is of epoch {found.epoch} by its name, and no run goes beyond epoch "
+                f"{MAX_EPOCHS}; rename it"
+            )
         record = Record(
             preset=preset.name,
             seed=0,
@@ -208,7 +214,7 @@ def _check_images(dataset: Dataset, record: Record, path: Path, anew: bool) -> D
         return dataset
     if not anew:
         raise ClothingGANError(
-            f"{dataset.source} holds other images than {path} was trained on; "
+            f"{dataset.source} holds other images or labels than {path} was trained on; "
             "name them with --data to use them all the same"
         )
     begun = ": the epoch that was begun starts anew" if record.step_in_epoch else ""
@@ -248,8 +254,7 @@ def _say_what_differs(record: Record, now: dict[str, object]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit status."""
-    arguments = parse(argv)
-    return options.reporting_errors(lambda: resume(arguments))
+    return options.reporting_errors(lambda: resume(parse(argv)))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import contextlib
 import os
 import platform
 import shlex
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +50,8 @@ class Run:
         folder: Where files go.
         last_saved: The last file that the run can go on from, if there is one.
         stale: Files of another run, to be removed once this run has written its first checkpoint.
+        overwrites: Whether the user lets this run replace what is in its folder; until an epoch of it is
+            done there may be files of another run.
         tensorboard: Where TensorBoard's event files go, if there are to be any.
         workers: Who trains; of several processes only the chief reports and writes files.
     """
@@ -65,6 +66,7 @@ class Run:
         stale: list[Path],
         tensorboard: Path | None,
         workers: Workers,
+        overwrites: bool = False,
     ):
         self.gan = gan
         self.record = record
@@ -90,6 +92,7 @@ class Run:
         self.folder = folder
         self._folder_itself = folder.stat() if workers.is_chief else None
         self.stale = stale
+        self.overwrites = overwrites
         self.last_saved = start
         self.tensorboard = tensorboard
         self.steps_per_epoch = len(self.images) // record.batch_size
@@ -130,7 +133,7 @@ class Run:
         }
         named = "".join(f" {option} {shlex.quote(str(value))}" for option, value in options.items() if value)
         weights = shlex.quote(str(self.last_saved))
-        overwrite = " --overwrite" if self.stale else ""
+        overwrite = " --overwrite" if self.overwrites else ""
         everywhere = " on every worker" if self.workers.cluster else ""
         command = f"python -m clothinggan.resume --weights {weights}{named}{overwrite}"
         return f"go on from {self.last_saved} with: {command}{everywhere}"
@@ -241,7 +244,7 @@ class Run:
             if self.judge:
                 self.judge.prepare()
             try:
-                self._train(requests, [SheetWindow(self)] if show else [], not sys.stdout.isatty())
+                self._train(requests, [SheetWindow(self)] if show else [], not ProgressBar.is_possible())
             except StoppedBySignal as stopped:
                 print(stopped)
                 return 130
@@ -372,6 +375,7 @@ class Run:
             if path not in written:
                 path.unlink(missing_ok=True)
         self.stale = []
+        self.overwrites = False
 
 
 def library_versions() -> dict[str, str]:

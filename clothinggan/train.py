@@ -73,14 +73,14 @@ def train(arguments: argparse.Namespace) -> int:
         with team.strategy.scope():
             networks = build_networks(preset, arguments.seed)
         gan = GAN(preset, *networks, arguments.seed, arguments.precision, team.strategy)
-        run = Run(gan, record, dataset, arguments.out, None, later, arguments.tensorboard, team)
+        where = (arguments.out, None, later, arguments.tensorboard)
+        run = Run(gan, record, dataset, *where, team, overwrites=arguments.overwrite)
         return run.execute(arguments.show)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit status."""
-    arguments = parse(argv)
-    return options.reporting_errors(lambda: train(arguments))
+    return options.reporting_errors(lambda: train(parse(argv)))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from conftest import stranger
 
 from clothinggan import checkpoint, folder
 
@@ -40,7 +41,7 @@ def test_a_latest_file_without_a_run_is_passed_over(small_run, tmp_path):
 def standing(small_run, epoch, step_in_epoch=0, **changes):
     record = checkpoint.read(small_run / "clothingGANlatest.h5").record
     position = {"epoch": epoch, "step_in_epoch": step_in_epoch, "history": record.history[:epoch]}
-    return dataclasses.replace(record, **position, **changes)
+    return dataclasses.replace(record, **position | changes)
 
 
 def test_what_is_further_on_than_a_run_is_found(small_run):
@@ -65,9 +66,17 @@ def test_what_is_further_on_than_a_run_is_found(small_run):
     ids=["the same run", "another seed", "another history", "other images since"],
 )
 def test_another_run_that_is_less_far_on_is_found(changes, name, small_run):
-    record = dataclasses.replace(standing(small_run, 4), epoch=100, **changes)
-    found = folder.find_foreign(small_run, "clothingGAN", record, None)
+    found = folder.find_foreign(small_run, "clothingGAN", standing(small_run, 4, **changes), None)
     assert found == (small_run / name if name else None)
+
+
+def test_a_begun_run_is_not_taken_for_the_beginning_of_one_from_a_strangers_generator(small_run, tmp_path):
+    latest = tmp_path / "clothingGANlatest.h5"
+    stranger(small_run / latest.name, latest, epoch=0, step_in_epoch=1, history=[])
+    strangers = standing(small_run, 0)
+    assert folder.find_foreign(tmp_path, "clothingGAN", strangers, None) is None
+    strangers.epoch = 50
+    assert folder.find_foreign(tmp_path, "clothingGAN", strangers, None) == latest
 
 
 def test_the_file_gone_on_from_is_of_no_other_run(small_run):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -196,6 +197,19 @@ def test_overwrite_removes_what_was_further_on(small_run, tmp_path):
     ]
 
 
+def test_the_command_to_go_on_with_is_let_in_beside_the_files_that_it_may_overwrite(
+    small_run, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "history.csv").write_text("epoch,loss\n0,0.7\n")
+    weights = str(small_run / "clothingGANepoch4.h5")
+    with monkeypatch.context() as patch:
+        patch.setattr("clothinggan.run.Run.stop_reason", lambda *_: "SIGINT")
+        assert resume.main(["--weights", weights, "--epochs", "5", "--overwrite"]) == 130
+    (command,) = re.findall(r"python -m clothinggan\.resume (.+)", capsys.readouterr().out)
+    assert resume.main(shlex.split(command)) == 0
+    assert (tmp_path / "history.csv").read_text().startswith("epoch,d_loss")
+
+
 def other_images(path):
     np.savez(path, x_train=np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8))
     return str(path)
@@ -210,8 +224,9 @@ def test_another_processor_than_before_is_named(small_run, monkeypatch, capsys):
 def test_other_images_than_before_are_refused_unless_named(small_run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(data, "load", lambda source, load=data.load: load(other))
     other = other_images(tmp_path / "other.npz")
-    assert resume.main(["--weights", str(small_run / "clothingGANepoch2.h5")]) == 1
-    assert "name them with --data" in capsys.readouterr().err
+    for named in ([], ["--data", ""]):
+        assert resume.main(["--weights", str(small_run / "clothingGANepoch2.h5"), *named]) == 1
+        assert "name them with --data" in capsys.readouterr().err
 
 
 def test_other_images_can_be_named_anew(small_run, tmp_path, capsys):
@@ -238,6 +253,9 @@ def test_a_generator_alone_goes_on_with_a_fresh_discriminator(tmp_path, monkeypa
     assert resume.main(["--weights", "otherepoch7.h5", *options]) == 0
     assert "a generator alone" in capsys.readouterr().out
     assert checkpoint.read(tmp_path / "run" / "clothingGANepoch8.h5").generator.input_shape == (None, 10)
+    (tmp_path / "otherepoch7.h5").rename("otherepoch100001.h5")
+    assert resume.main(["--weights", "otherepoch100001.h5", *options]) == 1
+    assert capsys.readouterr().err.endswith("no run goes beyond epoch 100000; rename it\n")
 
 
 def test_another_design_than_the_files_is_refused(small_run, monkeypatch, capsys):
