@@ -5,6 +5,7 @@ import io
 import math
 import os
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,6 +133,12 @@ class EventFile(RunCallback):
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         self.event, self.summary, self.record_writer = Event, Summary, RecordWriter
+        if run.record.step == 0 and any(folder.glob("events.out.tfevents.*")):
+            print(
+                f"note:     {folder} has curves of an earlier run: TensorBoard shows those of this one in "
+                "their place, but both where each run has a folder of its own within it",
+                flush=True,
+            )
         self.path = folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
         self._add(0, file_version="brain.Event:2")
         # Has TensorBoard drop what the folder tells of this epoch and later ones: of a run gone back upon.
@@ -231,6 +238,15 @@ class Follower(Checkpoints):
 
 class ProgressBar(keras.callbacks.ProgbarLogger):
     """Keras's bar, for a terminal. It comes before all that speaks at the end of an epoch."""
+
+    @staticmethod
+    def is_possible() -> bool:
+        """Whether standard output is a terminal that can show what Keras draws the bar with."""
+        try:
+            "━".encode(sys.stdout.encoding or "ascii")
+        except (UnicodeEncodeError, LookupError):
+            return False
+        return sys.stdout.isatty()
 
     def __init__(self, run: "Run"):
         super().__init__()

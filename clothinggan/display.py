@@ -153,12 +153,21 @@ def make_timelapse(arguments: argparse.Namespace) -> int:
     """Writes an animation through checkpoints, in the order of their epochs; returns the exit status."""
     from clothinggan.figures import GRID_IMAGES, save_timelapse, tile
 
-    frames = {}
+    frames, drawn = {}, {}
     for path in arguments.weights:  # One after the other: all of a long run's files fill the memory.
         found = checkpoint.read(path)
-        if found.epoch not in frames:  # The last numbered file and the latest may be of the same one.
+        epoch = found.epoch
+        if epoch not in frames:
             images, _ = _draw(found, GRID_IMAGES, arguments.seed, _classes(found, arguments))
-            frames[found.epoch] = tile(images)
+            frames[epoch], drawn[epoch] = tile(images), (path, found.record)
+            continue
+        # The last numbered file and the latest may be of the same epoch.
+        other, record = drawn[epoch]
+        if not (record and found.record and (record.leads_to(found.record) or found.record.leads_to(record))):
+            raise ClothingGANError(
+                f"{other} and {path} are both of epoch {epoch}, as far as can be told, and not of one run; "
+                "leave one out, or rename what another program saved: generator_epoch10.h5 is of epoch 10"
+            )
     epochs = sorted(frames)
     captions = [f"epoch {epoch}" for epoch in epochs]
     save_timelapse([frames[epoch] for epoch in epochs], captions, arguments.timelapse)
@@ -247,9 +256,8 @@ class Gallery:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit status."""
-    arguments = parse(argv)
     with unwinding():
-        return options.reporting_errors(lambda: display(arguments))
+        return options.reporting_errors(lambda: display(parse(argv)))
 
 
 if __name__ == "__main__":

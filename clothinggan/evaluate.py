@@ -262,9 +262,8 @@ def _show_progress(what: str, done: int, total: int) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit status."""
-    arguments = parse(argv)
     with unwinding():
-        return options.reporting_errors(lambda: evaluate(arguments))
+        return options.reporting_errors(lambda: evaluate(parse(argv)))
 
 
 if __name__ == "__main__":

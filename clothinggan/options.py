@@ -49,7 +49,8 @@ def integer(minimum: int, maximum: int = MAX_INTEGER) -> Callable[[str], int]:
         except ValueError:
             number = None
         if number is None or not minimum <= number <= maximum:
-            bounds = f"of at least {minimum}" if maximum == MAX_INTEGER else f"from {minimum} to {maximum}"
+            unbounded = maximum == MAX_INTEGER and (number is None or number < minimum)
+            bounds = f"of at least {minimum}" if unbounded else f"from {minimum} to {maximum}"
             raise argparse.ArgumentTypeError(f"'{text}' is not a whole number {bounds}")
         return number
 

@@ -84,9 +84,9 @@ class Judge:
         self.source = dataset.source
         self.train_images = dataset.train_images
         self.train_labels = dataset.train_labels
-        self.test_images = dataset.test_images[:count]
+        self.test_images = _some(dataset.test_images, count)
         self.progress = progress or (lambda *_: None)
-        self._cache = _cache_file(dataset, self.count)
+        self._cache = _cache_file(dataset.fingerprint, self.test_images)
 
     @property
     def count(self) -> int:
@@ -202,10 +202,17 @@ class Judge:
         return scores
 
 
-def _cache_file(dataset: Dataset, count: int) -> Path:
-    digest = hashlib.sha256(f"{_CACHE_VERSION} {classifier.facts()['sha256']} {count}".encode())
-    digest.update(dataset.fingerprint.encode())
-    digest.update(np.ascontiguousarray(dataset.test_images[:count]))
+def _some(images: np.ndarray, count: int) -> np.ndarray:
+    """All images, or so many of them: not the first, which may all be of one class."""
+    if count >= len(images):
+        return images
+    return images[np.random.default_rng(0).choice(len(images), count, replace=False)]
+
+
+def _cache_file(fingerprint: str, test_images: np.ndarray) -> Path:
+    digest = hashlib.sha256(f"{_CACHE_VERSION} {classifier.facts()['sha256']} {len(test_images)}".encode())
+    digest.update(fingerprint.encode())
+    digest.update(np.ascontiguousarray(test_images))
     try:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clothinggan"
     except RuntimeError:  # Nobody knows a home here,

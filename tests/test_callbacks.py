@@ -46,6 +46,12 @@ def test_a_terminal_gets_keras_bar_and_each_line_by_itself(small_run, monkeypatc
     assert [line.partition(" the ")[0] for line in lines if "saved" in line] == ["epoch 2:", "epoch 3:"]
 
 
+@pytest.mark.parametrize(("encoding", "is_possible"), [("utf-8", True), ("latin-1", False), (None, False)])
+def test_a_terminal_that_cannot_show_keras_bar_gets_plain_lines(encoding, is_possible, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(encoding=encoding, isatty=lambda: True))
+    assert callbacks.ProgressBar.is_possible() == is_possible
+
+
 def test_the_latest_file_is_written_within_long_epochs(monkeypatch, tmp_path):
     saved = []
     monkeypatch.setattr(callbacks, "SECONDS_BETWEEN_SAVES", 0)

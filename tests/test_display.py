@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import stranger
 from PIL import Image
 
 from clothinggan import checkpoint, display
@@ -77,6 +78,18 @@ def test_a_timelapse_has_a_frame_for_each_file_in_the_order_of_the_epochs(small_
     assert "epochs 1, 3, 4" in capsys.readouterr().out
     with Image.open(tmp_path / "x.gif") as animation:
         assert (animation.format, animation.n_frames, animation.info["loop"]) == ("GIF", 3, 0)
+
+
+def test_a_timelapse_of_two_runs_or_of_files_without_an_epoch_is_refused(small_run, tmp_path, capsys):
+    first, second = small_run / "clothingGANepoch1.h5", tmp_path / "clothingGANepoch1.h5"
+    stranger(first, second, seed=1)
+    plain = [tmp_path / "a.h5", tmp_path / "b.h5"]
+    for path in plain:
+        checkpoint.load_generator(first).save(path)
+    for files, epoch in ([first, second], 1), (plain, 0):
+        assert display.main(["--weights", *map(str, files), "--timelapse", "x.gif"]) == 1
+        assert f"{files[0]} and {files[1]} are both of epoch {epoch}" in capsys.readouterr().err
+    assert not Path("x.gif").exists()
 
 
 def exported(weights, *options):

@@ -1,5 +1,6 @@
 """Help and complaints come at once, and each failure is one line with the right status."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,12 +29,18 @@ def test_help_answers_without_tensorflow(name):
     assert f"usage: python -m clothinggan.{name}" in done.stdout
 
 
+def test_help_comes_also_where_the_output_takes_ascii_alone(command):
+    done = command("evaluate", "--help", env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["train", "--epochs", "0"], "'0' is not a whole number from 1 to 100000"),
         (["train", "--batch-size", "-3"], "'-3' is not a whole number"),
-        (["train", "--seed", "x"], "'x' is not a whole number"),
+        (["train", "--seed", "x"], "'x' is not a whole number of at least 0;"),
+        (["train", "--seed", "4294967295"], "'4294967295' is not a whole number from 0 to 2147483647;"),
         (["train", "--model", "other"], "invalid choice: 'other'"),
         (["train", "--epoch", "3"], "unrecognized arguments: --epoch"),
         (["resume", "--epochs", "3", "--more", "3"], "not allowed with"),

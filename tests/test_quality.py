@@ -58,6 +58,14 @@ def test_training_images_are_copies_where_the_test_set_has_some_too(dataset):
     assert judge.scores(as_floats(dataset.train_images[:COUNT])).copies == 1
 
 
+def test_of_a_test_set_that_is_ordered_by_class_a_part_has_all_classes():
+    images, labels = sample_data.make_split("test")
+    ordered = images[np.argsort(labels, kind="stable")]
+    judge = Judge(Dataset("sample", train_images=images, test_images=ordered), COUNT)
+    chosen = labels[[np.flatnonzero((images == image).all(axis=(1, 2)))[0] for image in judge.test_images]]
+    assert set(chosen) == set(range(10))
+
+
 @pytest.mark.parametrize("few", [{"train_images": 5}, {"test_images": 5}])
 def test_too_few_real_images_are_refused(few, dataset):
     changes = {name: getattr(dataset, name)[:count] for name, count in few.items()}

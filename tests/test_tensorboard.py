@@ -33,6 +33,15 @@ def test_a_resumed_run_goes_on_with_its_steps_and_drops_what_it_went_back_upon(t
 
 
 @needs_tensorboard
+def test_a_second_run_in_one_folder_is_told_that_it_takes_the_place_of_the_first(capsys):
+    options = [*SMALL, "--epochs", "1", "--tensorboard", "events"]
+    assert train.main([*options, "--out", "one"]) == 0
+    assert "note:" not in capsys.readouterr().out
+    assert train.main([*options, "--out", "two"]) == 0
+    assert "note:     events has curves of an earlier run" in capsys.readouterr().out
+
+
+@needs_tensorboard
 def test_the_image_sheet_is_there_at_every_epoch(tmp_path):
     assert train.main([*SMALL, "--epochs", "2", "--tensorboard", "events"]) == 0
     sheets = read_events(tmp_path / "events").Images("sheet")
