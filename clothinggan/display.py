@@ -163,7 +163,7 @@ def make_timelapse(arguments: argparse.Namespace) -> int:
             continue
         # The last numbered file and the latest may be of the same epoch.
         other, record = drawn[epoch]
-        if not (record and found.record and (record.leads_to(found.record) or found.record.leads_to(record))):
+        if not (record and found.record and record.leads_to(found.record)):
             raise ClothingGANError(
                 f"{other} and {path} are both of epoch {epoch}, as far as can be told, and not of one run; "
                 "leave one out, or rename what another program saved: generator_epoch10.h5 is of epoch 10"

@@ -35,8 +35,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:
         """Prints the complaint and ends the program."""
-        with contextlib.suppress(OSError):
-            print(f"clothinggan: error: {shown(message)}; see {self.prog} --help", file=sys.stderr)
+        print(f"clothinggan: error: {shown(message)}; see {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)
 
 

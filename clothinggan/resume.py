@@ -91,8 +91,17 @@ def resume(arguments: argparse.Namespace) -> int:
             print(f"{found.path} and {other.path} hold a network each: the optimisers start afresh")
         else:
             print(f"{found.path} holds a generator alone: the discriminator and the optimisers start afresh")
-        where = (arguments.out, start, later, arguments.tensorboard)
-        run = Run(gan, record, dataset, *where, team, overwrites=arguments.overwrite)
+        run = Run(
+            gan,
+            record,
+            dataset,
+            folder=arguments.out,
+            start=start,
+            stale=later,
+            tensorboard=arguments.tensorboard,
+            workers=team,
+            overwrites=arguments.overwrite,
+        )
         print(f"going on from {found.path}, {record.position}")
         return run.execute(arguments.show)
 

@@ -73,8 +73,17 @@ def train(arguments: argparse.Namespace) -> int:
         with team.strategy.scope():
             networks = build_networks(preset, arguments.seed)
         gan = GAN(preset, *networks, arguments.seed, arguments.precision, team.strategy)
-        where = (arguments.out, None, later, arguments.tensorboard)
-        run = Run(gan, record, dataset, *where, team, overwrites=arguments.overwrite)
+        run = Run(
+            gan,
+            record,
+            dataset,
+            folder=arguments.out,
+            start=None,
+            stale=later,
+            tensorboard=arguments.tensorboard,
+            workers=team,
+            overwrites=arguments.overwrite,
+        )
         return run.execute(arguments.show)
 
 
