@@ -265,6 +265,22 @@ class Checkpoint:
         except ClothingGANError as error:
             raise ClothingGANError(f"{self.path}: {error}; use another file") from error
 
+    def gan(self) -> "GAN":
+        """The run's networks, optimisers and precision as they were.
+
+        Raises:
+            ClothingGANError: If the file is not of a run of a design here, or its state does not fit it.
+        """
+        from clothinggan.models import build_networks
+        from clothinggan.training import GAN
+
+        if not self.preset:
+            raise ClothingGANError(f"{self.path} holds a generator alone; use a file of a run")
+        _, discriminator = build_networks(self.preset, self.record.seed)
+        gan = GAN(self.preset, self.generator, discriminator, self.record.seed, self.record.precision)
+        self.restore(gan)
+        return gan
+
     @property
     def epoch(self) -> int:
         """Epochs completed: from the record, else from the file's name, else 0."""

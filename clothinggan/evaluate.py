@@ -132,16 +132,10 @@ def _measure(file: Checkpoint, judge: Judge, seed: int) -> Line:
 def _discriminator_accuracy(file: Checkpoint, judge: Judge) -> tuple[float, float] | None:
     if not file.preset or (file.classes and judge.train_labels is None):
         return None
-    from clothinggan.models import build_networks
-    from clothinggan.training import GAN
-
-    _, discriminator = build_networks(file.preset, file.record.seed)
-    gan = GAN(file.preset, file.generator, discriminator, file.record.seed)
-    file.restore(gan)
     # Of the images that it was trained on, as during the training.
     trained_on = slice(file.record.examples)
     labels = None if judge.train_labels is None else judge.train_labels[trained_on]
-    return gan.accuracy(judge.train_images[trained_on], labels)
+    return file.gan().accuracy(judge.train_images[trained_on], labels)
 
 
 def _as_table(lines: list[Line], references: list[Line], best: Line, count: int, source: str) -> str:

@@ -38,7 +38,6 @@ def make_weights(script, tmp_path, monkeypatch):
     """The script, publishing in a folder of its own, with no process for each picture."""
     (tmp_path / "weights").mkdir()
     monkeypatch.setattr(script, "WEIGHTS", tmp_path / "weights")
-    monkeypatch.setattr(script, "TRIALS", tmp_path / "weights" / "trials.md")
 
     def call(command, *arguments, check=False):
         assert resolve_name(f"clothinggan.{command}").main([str(argument) for argument in arguments]) == 0

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from clothinggan import checkpoint, classifier, metrics
-from clothinggan.models import build_networks, draw_latent_vectors, generate
-from clothinggan.training import GAN
+from clothinggan.models import draw_latent_vectors, generate
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 LISTED = dict(
@@ -53,10 +52,7 @@ def test_an_example_is_small_enough_to_download(shipped):
 
 
 def test_an_example_can_be_resumed(shipped):
-    _, discriminator = build_networks(shipped.preset, shipped.record.seed)
-    gan = GAN(shipped.preset, shipped.generator, discriminator, shipped.record.seed)
-    gan.load_state(shipped.state)
-    assert gan.step == shipped.record.step
+    assert shipped.gan().step == shipped.record.step
     assert shipped.record.data == "fashion_mnist"
 
 

@@ -1,0 +1,77 @@
+"""Trains a file's discriminator on while its generator stands still: could it tell, if it had the time?
+
+    python scripts/discriminator_alone.py --weights clothingGANepoch125.h5 --data fashion_mnist
+
+A `d_loss` near 0.69 says that the discriminator guesses, not why. Here it goes on from the file as it was,
+with the images, learning rate and batch of its run, against a generator that no longer learns. If its loss
+falls now, the images can be told apart, and in training the generator is too quick for it; if it stays, there
+is nothing that this discriminator could learn from them. No file is written.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(CHECKOUT))
+
+from clothinggan import checkpoint, options, surroundings  # noqa: E402
+from clothinggan.checkpoint import Checkpoint  # noqa: E402
+from clothinggan.data import Dataset  # noqa: E402
+from clothinggan.errors import ClothingGANError  # noqa: E402
+
+REPORTS = 6
+
+
+def learn_alone(file: Checkpoint, dataset: Dataset, steps: int) -> Iterator[dict[str, float]]:
+    """Trains the discriminator; tells its mean loss since the last report, and its accuracies.
+
+    Raises:
+        ClothingGANError: If it cannot learn from these images.
+    """
+    import tensorflow as tf
+
+    from clothinggan.training import batches
+
+    gan = file.gan()
+    gan.generator_optimizer.learning_rate = 0.0
+    images, labels = dataset.train_images, dataset.train_labels
+    if gan.preset.conditional and labels is None:
+        raise ClothingGANError(f"{dataset.source} has no labels, which {gan.preset.name} learns with")
+    if len(images) < file.record.batch_size:
+        raise ClothingGANError(f"{dataset.source} has fewer images than a batch of {file.record.batch_size}")
+    arrays = (images, labels.astype("int32")) if gan.preset.conditional else images
+    stream = iter(batches(arrays, file.record.batch_size, gan.seed, file.record.epoch, 0))
+    step = tf.function(gan.train_step, autograph=False)
+    each = -(-steps // REPORTS)
+    for done in range(0, steps, each):
+        count = min(each, steps - done)
+        gan.d_loss.reset_state()
+        for _ in range(count):
+            step(next(stream))
+        real, fake = gan.accuracy(images, labels)
+        yield {"steps": done + count, "d_loss": float(gan.d_loss.result()), "real": real, "fake": fake}
+
+
+def main() -> int:
+    """Trains and reports; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--weights", type=options.path, required=True, metavar="FILE", help="of a run")
+    options.add_data(parser, recorded=True)
+    parser.add_argument("--steps", type=options.integer(1), default=300, help="(default: 300)")
+    arguments = parser.parse_args()
+    file = checkpoint.read(arguments.weights)
+    dataset = options.load_data(arguments.data, file.record, arguments.weights)
+    surroundings.import_tensorflow()
+    reports = learn_alone(file, dataset.trained_on(file.record and file.record.examples), arguments.steps)
+    print("| steps | d_loss | right on real | right on generated |\n| ---: | ---: | ---: | ---: |")
+    for report in reports:
+        print("| {steps:,} | {d_loss:.3f} | {real:.1%} | {fake:.1%} |".format(**report), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(options.reporting_errors(main))
