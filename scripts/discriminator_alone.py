@@ -1,6 +1,6 @@
 """Trains a file's discriminator on while its generator stands still: could it tell, if it had the time?
 
-    python scripts/discriminator_alone.py --weights clothingGANepoch125.h5 --data fashion_mnist
+    python scripts/discriminator_alone.py --weights clothingGANepoch50.h5
 
 A `d_loss` near 0.69 says that the discriminator guesses, not why. Here it goes on from the file as it was,
 with the images, learning rate and batch of its run, against a generator that no longer learns. If its loss
