@@ -34,7 +34,7 @@ from clothinggan.figures import window_possible
 from clothinggan.machine import core_count, processor_name
 from clothinggan.quality import Judge
 from clothinggan.signals import StoppedBySignal, StopRequests, stop_requests
-from clothinggan.training import GAN, batches
+from clothinggan.training import GAN, arrays_to_learn, batches
 from clothinggan.workers import Workers, gone
 
 
@@ -72,11 +72,7 @@ class Run:
         self.record = record
         self.images = dataset.train_images
         self.labels = dataset.train_labels
-        if gan.preset.conditional and self.labels is None:
-            raise ClothingGANError(
-                f"{shown(dataset.source)} has no labels, which {gan.preset.name} learns with; "
-                "name other data with --data"
-            )
+        self._arrays = arrays_to_learn(gan.preset, dataset)
         replicas = workers.strategy.num_replicas_in_sync
         if record.batch_size < replicas:
             what = "workers" if workers.cluster else "devices"
@@ -274,7 +270,6 @@ class Run:
         """
         record = self.record
         plain_lines = plain_lines and self.workers.is_chief
-        arrays = (self.images, np.int32(self.labels)) if self.gan.preset.conditional else self.images
         begun = record.step_in_epoch > 0
         self.gan.keeps_sums = begun
         with self._naming_the_last_file(), contextlib.ExitStack() as at_the_end:
@@ -288,7 +283,7 @@ class Run:
             # Keras counts the steps of an epoch from 0, so the rest of a begun one is a fit of its own.
             for last_epoch in sorted({record.epoch + 1, record.epochs} if begun else {record.epochs}):
                 self.gan.fit(
-                    batches(arrays, record.batch_size, record.seed, record.epoch, record.step_in_epoch),
+                    batches(self._arrays, record.batch_size, record.seed, record.epoch, record.step_in_epoch),
                     initial_epoch=record.epoch,
                     epochs=last_epoch,
                     steps_per_epoch=self.steps_per_epoch - record.step_in_epoch,

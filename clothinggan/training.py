@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from clothinggan import fast
 from clothinggan.checkpoint import State
-from clothinggan.errors import ClothingGANError
+from clothinggan.data import Dataset
+from clothinggan.errors import ClothingGANError, shown
 from clothinggan.models import Composite, draw_latent_vectors, generate
 from clothinggan.presets import CLASSES, Preset
 
@@ -364,13 +365,32 @@ class GAN(keras.Model):
         return tf.stack([tf.constant(self.seed, tf.int64), step * _STREAMS + stream])
 
 
+def arrays_to_learn(preset: Preset, dataset: Dataset) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """What a design learns from, as `batches` takes it.
+
+    Returns:
+        The training images, (n, 28, 28) uint8; for a conditional design with their labels, (n,) int32.
+
+    Raises:
+        ClothingGANError: If the design learns with labels and there are none.
+    """
+    if not preset.conditional:
+        return dataset.train_images
+    if dataset.train_labels is None:
+        raise ClothingGANError(
+            f"{shown(dataset.source)} has no labels, which {preset.name} learns with; "
+            "name other data with --data"
+        )
+    return dataset.train_images, np.int32(dataset.train_labels)
+
+
 def batches(
     arrays: np.ndarray | tuple[np.ndarray, ...], batch_size: int, seed: int, epoch: int, step_in_epoch: int
 ) -> tf.data.Dataset:
     """An endless stream of batches: each epoch's images in an order that follows from (seed, epoch).
 
     Args:
-        arrays: Training images, (n, 28, 28) uint8; or these and their labels, (n,).
+        arrays: See `arrays_to_learn`.
         batch_size: Images in a batch; what is left over of n is dropped in each epoch.
         seed: The run's seed.
         epoch: How many epochs to pass over.

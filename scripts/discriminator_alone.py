@@ -12,19 +12,23 @@ import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT))
 
 from clothinggan import checkpoint, options, surroundings  # noqa: E402
-from clothinggan.checkpoint import Checkpoint  # noqa: E402
+from clothinggan.checkpoint import Record  # noqa: E402
 from clothinggan.data import Dataset  # noqa: E402
 from clothinggan.errors import ClothingGANError  # noqa: E402
+
+if TYPE_CHECKING:
+    from clothinggan.training import GAN
 
 REPORTS = 6
 
 
-def learn_alone(file: Checkpoint, dataset: Dataset, steps: int) -> Iterator[dict[str, float]]:
+def learn_alone(gan: "GAN", record: Record, dataset: Dataset, steps: int) -> Iterator[dict[str, float]]:
     """Trains the discriminator; tells its mean loss since the last report, and its accuracies.
 
     Raises:
@@ -32,17 +36,12 @@ def learn_alone(file: Checkpoint, dataset: Dataset, steps: int) -> Iterator[dict
     """
     import tensorflow as tf
 
-    from clothinggan.training import batches
+    from clothinggan.training import arrays_to_learn, batches
 
-    gan = file.gan()
     gan.generator_optimizer.learning_rate = 0.0
-    images, labels = dataset.train_images, dataset.train_labels
-    if gan.preset.conditional and labels is None:
-        raise ClothingGANError(f"{dataset.source} has no labels, which {gan.preset.name} learns with")
-    if len(images) < file.record.batch_size:
-        raise ClothingGANError(f"{dataset.source} has fewer images than a batch of {file.record.batch_size}")
-    arrays = (images, labels.astype("int32")) if gan.preset.conditional else images
-    stream = iter(batches(arrays, file.record.batch_size, gan.seed, file.record.epoch, 0))
+    if len(dataset.train_images) < record.batch_size:
+        raise ClothingGANError(f"{dataset.source} has fewer images than a batch of {record.batch_size}")
+    stream = iter(batches(arrays_to_learn(gan.preset, dataset), record.batch_size, gan.seed, record.epoch, 0))
     step = tf.function(gan.train_step, autograph=False)
     each = -(-steps // REPORTS)
     for done in range(0, steps, each):
@@ -50,7 +49,7 @@ def learn_alone(file: Checkpoint, dataset: Dataset, steps: int) -> Iterator[dict
         gan.d_loss.reset_state()
         for _ in range(count):
             step(next(stream))
-        real, fake = gan.accuracy(images, labels)
+        real, fake = gan.accuracy(dataset.train_images, dataset.train_labels)
         yield {"steps": done + count, "d_loss": float(gan.d_loss.result()), "real": real, "fake": fake}
 
 
@@ -63,12 +62,12 @@ def main() -> int:
     options.add_data(parser, recorded=True)
     parser.add_argument("--steps", type=options.integer(1), default=300, help="(default: 300)")
     arguments = parser.parse_args()
-    file = checkpoint.read(arguments.weights)
-    dataset = options.load_data(arguments.data, file.record, arguments.weights)
     surroundings.import_tensorflow()
-    reports = learn_alone(file, dataset.trained_on(file.record and file.record.examples), arguments.steps)
+    file = checkpoint.read(arguments.weights)
+    gan, record = file.gan(), file.record  # A file without a run is refused before any download.
+    dataset = options.load_data(arguments.data, record, arguments.weights).trained_on(record.examples)
     print("| steps | d_loss | right on real | right on generated |\n| ---: | ---: | ---: | ---: |")
-    for report in reports:
+    for report in learn_alone(gan, record, dataset, arguments.steps):
         print("| {steps:,} | {d_loss:.3f} | {real:.1%} | {fake:.1%} |".format(**report), flush=True)
     return 0
 

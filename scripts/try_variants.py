@@ -21,7 +21,6 @@ sys.path.insert(0, str(CHECKOUT))
 
 from clothinggan import data, options, quality, surroundings  # noqa: E402
 from clothinggan.data import Dataset  # noqa: E402
-from clothinggan.errors import ClothingGANError  # noqa: E402
 from clothinggan.presets import PRESETS  # noqa: E402
 
 surroundings.import_tensorflow()
@@ -31,7 +30,7 @@ import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
 
 from clothinggan import models  # noqa: E402
-from clothinggan.training import GAN, batches  # noqa: E402
+from clothinggan.training import GAN, arrays_to_learn, batches  # noqa: E402
 
 DESIGN = PRESETS["swift"]
 
@@ -104,9 +103,7 @@ def trial(variant: Variant, seconds: float, seed: int, dataset: Dataset, judge: 
     preset = replace(DESIGN, **variant.changes)
     keras.utils.set_random_seed(seed)
     gan = GAN(preset, variant.generator(), variant.discriminator(), seed)
-    stream = iter(
-        batches((dataset.train_images, np.int32(dataset.train_labels)), preset.batch_size, seed, 0, 0)
-    )
+    stream = iter(batches(arrays_to_learn(preset, dataset), preset.batch_size, seed, 0, 0))
     step = tf.function(gan.train_step, autograph=False)
     step(next(stream))  # Builds the graph.
     started = time.perf_counter()
@@ -151,8 +148,6 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write all numbers there")
     arguments = parser.parse_args()
     dataset = data.load(arguments.data)
-    if dataset.train_labels is None:
-        raise ClothingGANError(f"{dataset.source} has no labels, which swift learns with; name other --data")
     judge = quality.Judge(dataset)
     results: dict[str, list[dict]] = {}
     for name in arguments.only:

@@ -23,7 +23,7 @@ def script(monkeypatch):
 def test_the_discriminator_learns_while_the_generator_stands_still(script, small_run):
     file = checkpoint.read(small_run / "clothingGANepoch4.h5")
     before = file.generator.get_weights()
-    first, *_, last = script.learn_alone(file, data.load("sample").take(40), steps=60)
+    first, *_, last = script.learn_alone(file.gan(), file.record, data.load("sample").take(40), steps=60)
     assert last["steps"] == 60
     assert last["d_loss"] < first["d_loss"]
     for weights, as_before in zip(file.generator.get_weights(), before, strict=True):
@@ -39,8 +39,9 @@ def test_without_being_told_it_takes_the_images_of_the_run(script, small_run, mo
     assert [row.split("|")[1].strip() for row in rows] == ["1", "2"]
 
 
-def test_a_generator_without_a_run_is_refused(script, tmp_path):
+def test_a_generator_without_a_run_is_refused(script, tmp_path, monkeypatch):
     path = tmp_path / "generator.h5"
     clothing_generator().save(path)
+    monkeypatch.setattr("sys.argv", ["discriminator_alone.py", "--weights", str(path)])
     with pytest.raises(script.ClothingGANError, match="holds a generator alone"):
-        next(script.learn_alone(checkpoint.read(path), data.load("sample"), steps=1))
+        script.main()
