@@ -47,7 +47,9 @@ STEPS = 10
 
 
 def start_worker(arguments, folder, cluster=None, index=0):
-    environment = dict(os.environ)
+    # With AVX-512 and one thread oneDNN takes other kernels for other batch sizes, some of them less precise:
+    # weights then differ by 1e-6 and more between one process and two, where others' agree to 1e-8.
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
     if cluster:
         task = {"type": "worker", "index": index}
         environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": cluster}, "task": task})
