@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from clothinggan import files
 from clothinggan.checkpoint import HISTORY_COLUMNS, MEASURED_COLUMNS
-from clothinggan.errors import ClothingGANError
+from clothinggan.errors import ClothingGANError, shown
 from clothinggan.figures import GRID_IMAGES, GRID_INCHES, draw_grid, draw_image, draw_losses, save_png
 from clothinggan.signals import StoppedBySignal, StopRequests
 
@@ -158,6 +158,7 @@ class EventFile(RunCallback):
         self._add(entry["epoch"], summary=self.summary(value=values))
 
     def _add(self, step: int, **content: object) -> None:
+        files.prepare_folder(self.path.parent, "--tensorboard")  # Somebody may have tidied up.
         record = io.BytesIO()
         event = self.event(wall_time=time.time(), step=step, **content)
         self.record_writer(record).write(event.SerializeToString())
@@ -201,17 +202,13 @@ class Checkpoints(RunCallback):
             self._stop_for(self.run.stop_reason(self.requests))
 
     def _save(self) -> None:
-        record = self.run.record
-        if record.step_in_epoch == 0 and self.run.is_milestone():
-            path = self.run.save_numbered()
-            entry = record.history[-1]
+        if path := self.run.save():
+            entry = self.run.record.history[-1]
             print(
-                f"epoch {record.epoch}: the discriminator is right on {entry['accuracy_real']:.1%} of real "
-                f"and {entry['accuracy_fake']:.1%} of generated images; saved {path} and its .png",
+                f"epoch {entry['epoch']}: the discriminator is right on {entry['accuracy_real']:.1%} of real "
+                f"and {entry['accuracy_fake']:.1%} of generated images; saved {shown(path)} and its .png",
                 flush=True,
             )
-        else:
-            self.run.save_latest()
         self.last_save = time.monotonic()
 
     def _stop_for(self, reason: str | None) -> None:

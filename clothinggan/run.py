@@ -49,7 +49,7 @@ class Run:
         judge: Measures generated images; None where that is not asked for.
         folder: Where files go.
         last_saved: The last file that the run can go on from, if there is one.
-        stale: Files of another run, to be removed once this run has written its first checkpoint.
+        stale: Checkpoints that are further on, to be removed once an epoch of this run is saved.
         overwrites: Whether the user lets this run replace what is in its folder; until an epoch of it is
             done there may be files of another run.
         tensorboard: Where TensorBoard's event files go, if there are to be any.
@@ -90,6 +90,8 @@ class Run:
         self.stale = stale
         self.overwrites = overwrites
         self.last_saved = start
+        self._has_saved = False
+        self._epoch_is_unsaved = False
         self.tensorboard = tensorboard
         self.steps_per_epoch = len(self.images) // record.batch_size
         record.versions = library_versions()
@@ -121,7 +123,10 @@ class Run:
         with contextlib.suppress(OSError):  # A disk that fails does not tell.
             if not self.last_saved.exists():
                 return f"the last file of this run, {self.last_saved}, is gone"
-        # These are the user's to name: a file does not say where to write, or on what to train.
+        everywhere = " on every worker" if self.workers.cluster else ""
+        if not self._has_saved:  # What this run was told to change is in no file.
+            return f"go on from {self.last_saved} with the same command again{everywhere}"
+        # These are the user's to name: a file does not say where to write.
         options = {
             "--out": self.folder if self.folder != Path(".") else None,
             "--tensorboard": self.tensorboard,
@@ -130,7 +135,6 @@ class Run:
         named = "".join(f" {option} {shlex.quote(str(value))}" for option, value in options.items() if value)
         weights = shlex.quote(str(self.last_saved))
         overwrite = " --overwrite" if self.overwrites else ""
-        everywhere = " on every worker" if self.workers.cluster else ""
         command = f"python -m clothinggan.resume --weights {weights}{named}{overwrite}"
         return f"go on from {self.last_saved} with: {command}{everywhere}"
 
@@ -175,18 +179,24 @@ class Run:
             {"epoch": self.record.epoch, **entry, "seconds": round(now - self._started, 3)}
         )
         self._started = now
+        self._epoch_is_unsaved = True
 
-    def save_latest(self) -> None:
-        """Writes the file to go on from."""
+    def save(self) -> Path | None:
+        """Writes the file to go on from, and a numbered one where that is due, whose path it returns."""
         self.make_sure_of_folder()
+        if self.record.step_in_epoch == 0 and self.is_milestone():
+            return self._save_numbered()
+        return self._save_latest()
+
+    def _save_latest(self) -> None:
         checkpoint.save(self.latest, self.gan.averaged_generator, self.record, self.gan.state())
-        self.last_saved = self.latest
+        self._note_saved(self.latest)
         # In mid-epoch there is not much yet: --overwrite that was a mistake has cost no numbered file.
         if self.record.step_in_epoch == 0:
-            self._clear_stale(self.latest)
+            self._take_folder_over(self.latest)
 
-    def save_numbered(self) -> Path:
-        """Writes the numbered file of the epoch just completed, and the same as the latest.
+    def _save_numbered(self) -> Path:
+        """The numbered file of the epoch just completed, and the same as the latest.
 
         The numbered one comes first: a run cut off between the two goes on from it, and none is missing.
         """
@@ -194,10 +204,10 @@ class Run:
         record.numbered = [epoch for epoch in record.numbered if epoch < record.epoch] + [record.epoch]
         path = self._numbered(record.epoch)
         checkpoint.save(path, self.gan.averaged_generator, record, self.gan.state())
-        self.last_saved = path
+        self._note_saved(path)
         self._written.add(record.epoch)
         files.copy(path, self.latest)
-        self._clear_stale(path, self.latest)
+        self._take_folder_over(path, self.latest)
         # What is to be deleted is in the record just saved: a run cut off here deletes it later.
         surplus = record.numbered[: -record.keep] if record.keep else []
         for epoch in surplus:
@@ -205,6 +215,11 @@ class Run:
                 self._numbered(epoch).unlink(missing_ok=True)
         record.numbered = record.numbered[len(surplus) :]
         return path
+
+    def _note_saved(self, path: Path) -> None:
+        self.last_saved = path
+        self._has_saved = True
+        self._epoch_is_unsaved = False
 
     def _numbered(self, epoch: int) -> Path:
         return self.folder / checkpoint.file_name(self.prefix, epoch)
@@ -242,7 +257,7 @@ class Run:
             try:
                 self._train(requests, [SheetWindow(self)] if show else [], not ProgressBar.is_possible())
             except StoppedBySignal as stopped:
-                print(stopped)
+                print(shown(stopped))
                 return 130
         if not self.workers.is_chief:
             print(f"done, at epoch {self.record.epochs}; the files are the chief's")
@@ -316,7 +331,7 @@ class Run:
         if self.workers.is_chief:
             first = min(record.save_every * (record.epoch // record.save_every + 1), record.epochs)
             files_line = (
-                f"{self.folder.resolve()}: {self.latest.name} after every epoch, "
+                f"{shown(self.folder.resolve())}: {self.latest.name} after every epoch, "
                 f"{checkpoint.file_name(self.prefix, first)}"
                 + (f" and so on every {record.save_every}" if first < record.epochs else "")
             )
@@ -348,7 +363,7 @@ class Run:
             )
 
     def _display_command(self) -> str:
-        return f"python -m clothinggan.display --weights {shlex.quote(str(self.last_saved))}"
+        return f"python -m clothinggan.display --weights {shown(shlex.quote(str(self.last_saved)))}"
 
     @contextlib.contextmanager
     def _naming_the_last_file(self) -> Iterator[None]:
@@ -362,10 +377,14 @@ class Run:
                 f"smaller --batch-size; {self.how_to_go_on()}"
             ) from error
         except Exception as error:
+            if self._epoch_is_unsaved and self.workers.is_chief:
+                with contextlib.suppress(Exception):  # A picture that cannot be written costs no epoch.
+                    self.save()
             what = gone(self.workers.cluster, error) or described(error)
             raise ClothingGANError(f"{what}; {self.how_to_go_on()}") from error
 
-    def _clear_stale(self, *written: Path) -> None:
+    def _take_folder_over(self, *written: Path) -> None:
+        """Removes what is further on than this run: from now on all that is here is its own."""
         for path in self.stale:
             if path not in written:
                 path.unlink(missing_ok=True)

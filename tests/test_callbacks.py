@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import SMALL
 
-from clothinggan import callbacks, resume, train
+from clothinggan import callbacks, checkpoint, resume, train
 from clothinggan.signals import StoppedBySignal, StopRequests
 
 
@@ -55,9 +55,9 @@ def test_a_terminal_that_cannot_show_keras_bar_gets_plain_lines(encoding, is_pos
 def test_the_latest_file_is_written_within_long_epochs(monkeypatch, tmp_path):
     saved = []
     monkeypatch.setattr(callbacks, "SECONDS_BETWEEN_SAVES", 0)
-    monkeypatch.setattr("clothinggan.run.Run.save_latest", lambda run: saved.append(run.record.step_in_epoch))
+    monkeypatch.setattr("clothinggan.run.Run.save", lambda run: saved.append(run.record.step_in_epoch))
     assert train.main([*SMALL, "--epochs", "1"]) == 0
-    assert saved == [1]
+    assert saved == [1, 0]
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step_and_the_last_good_file(
@@ -71,17 +71,18 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step_and_the_last_
     assert resume.main(["--weights", str(weights), "--more", "1"]) == 1
     said = capsys.readouterr().err
     assert "d_loss became nan at step 1 of epoch 5" in said
-    assert f"go on from {weights}" in said
+    assert said.endswith(f"go on from {weights} with the same command again\n")
     assert {path.name: path.read_bytes() for path in small_run.iterdir()} == before
 
 
-def test_to_go_on_a_run_names_the_strategy_that_it_was_started_with(small_run, monkeypatch, capsys):
-    monkeypatch.setattr(
-        "clothinggan.training._binary_crossentropy", lambda _, logits, total: logits[0, 0] * math.nan
+def test_a_picture_that_cannot_be_written_ends_the_run_and_costs_no_epoch(tmp_path, capsys):
+    (tmp_path / "clothingGANepoch1.png").mkdir()
+    assert train.main([*SMALL, "--epochs", "3", "--save-every", "1", "--strategy", "single"]) == 1
+    assert capsys.readouterr().err.endswith(
+        "cannot write clothingGANepoch1.png: is a directory; go on from clothingGANepoch1.h5 with: "
+        "python -m clothinggan.resume --weights clothingGANepoch1.h5 --strategy single\n"
     )
-    weights = str(small_run / "clothingGANepoch4.h5")
-    assert resume.main(["--weights", weights, "--more", "1", "--strategy", "single"]) == 1
-    assert capsys.readouterr().err.endswith(f"resume --weights {weights} --strategy single\n")
+    assert checkpoint.read(tmp_path / "clothingGANepoch1.h5").record.epoch == 1
 
 
 def test_a_signal_that_comes_between_a_look_and_the_next_step_waits_for_the_save():
@@ -91,9 +92,8 @@ def test_a_signal_that_comes_between_a_look_and_the_next_step_waits_for_the_save
         record=SimpleNamespace(step_in_epoch=1, position="step 1"),
         steps_per_epoch=3,
         stop_reason=lambda _: next(reasons),
-        save_latest=lambda: saved.append("latest"),
+        save=lambda: saved.append("latest"),
         how_to_go_on=lambda: "go on",
-        is_milestone=lambda: False,
     )
     saving = callbacks.Checkpoints(run, StopRequests())
     saving.on_train_batch_end(0)

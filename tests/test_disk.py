@@ -59,8 +59,7 @@ def test_a_write_that_fails_half_way_leaves_what_was_there(size, name, run_folde
     before = checkpoints(run_folder)
     with largest_file(size):
         said = go_on(run_folder, capsys)
-    assert f"cannot write {run_folder / name}: file too large; go on from {run_folder}" in said
-    assert f"--weights {run_folder}/clothingGAN" in said
+    assert f"cannot write {run_folder / name}: file too large; go on from {run_folder}/clothingGAN" in said
     assert checkpoints(run_folder) == before
     assert not list(run_folder.glob(".*"))
 

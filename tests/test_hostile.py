@@ -259,7 +259,9 @@ def test_weights_that_explode_end_the_run_at_that_step_with_the_last_file(small_
     path = stranger(source, tmp_path / "x.h5", explode)
     assert resume.main(["--weights", str(path), "--out", "run"]) == 1
     said = capsys.readouterr().err
-    assert re.search(r"became \w+.* at step [12] of epoch 3; go on from \S+x\.h5 with: python -m", said)
+    assert re.search(
+        r"became \w+.* at step [12] of epoch 3; go on from \S+x\.h5 with the same command again", said
+    )
     assert not list((tmp_path / "run").glob("*.h5"))
 
 

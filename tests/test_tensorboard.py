@@ -1,11 +1,13 @@
 """TensorBoard's event files: what they hold, and at which step."""
 
 import importlib.util
+import shutil
 
 import pytest
 from conftest import SMALL
 
 from clothinggan import resume, train
+from clothinggan.training import GAN
 
 needs_tensorboard = pytest.mark.skipif(
     not importlib.util.find_spec("tensorboard"), reason="the extra `tensorboard` is not installed"
@@ -47,6 +49,17 @@ def test_the_image_sheet_is_there_at_every_epoch(tmp_path):
     sheets = read_events(tmp_path / "events").Images("sheet")
     assert [sheet.step for sheet in sheets] == [1, 2]
     assert all(sheet.encoded_image_string.startswith(b"\x89PNG") for sheet in sheets)
+
+
+@needs_tensorboard
+def test_event_files_that_are_tidied_away_cost_the_run_nothing(tmp_path, monkeypatch):
+    def tidy_up(*_):
+        shutil.rmtree("events", ignore_errors=True)
+        return 0.5, 0.5
+
+    monkeypatch.setattr(GAN, "accuracy", tidy_up)
+    assert train.main([*SMALL, "--epochs", "2", "--tensorboard", "events"]) == 0
+    assert [event.step for event in read_events(tmp_path / "events").Scalars("d_loss")] == [2]
 
 
 def test_without_the_extra_one_line_says_how_to_get_it(monkeypatch, tmp_path, capsys):
