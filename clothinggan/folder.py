@@ -93,6 +93,10 @@ def find_foreign(folder: Path, prefix: str, record: Record | None, start: Path |
     begun_here = at_home and not record.history
     if history.exists() and not begun_here and not _may_be_of(history, record):
         return history
+    losses = folder / "losses.png"
+    # Every run writes its history first.
+    if losses.exists() and not history.exists() and not at_home:
+        return losses
     return None
 
 

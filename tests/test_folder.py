@@ -135,6 +135,16 @@ def test_the_history_of_another_run_is_found(small_run, tmp_path):
     assert folder.find_foreign(tmp_path, "clothingGAN", other, None) == history
 
 
+def test_a_picture_that_no_run_has_drawn_is_found(small_run, tmp_path):
+    losses = Path(shutil.copy(small_run / "losses.png", tmp_path))
+    assert folder.find_foreign(tmp_path, "clothingGAN", None, None) == losses
+    shutil.copy(small_run / "clothingGANepoch4.h5", tmp_path)
+    start = tmp_path / "clothingGANepoch4.h5"
+    assert folder.find_foreign(tmp_path, "clothingGAN", standing(small_run, 4), start) is None
+    shutil.copy(small_run / "history.csv", tmp_path)
+    assert folder.find_foreign(tmp_path, "clothingGAN", standing(small_run, 4), None) is None
+
+
 def test_a_run_that_was_let_begin_beside_another_history_goes_on(small_run, tmp_path):
     start = Path(shutil.copy(small_run / "clothingGANlatest.h5", tmp_path))
     shutil.copy(small_run / "history.csv", tmp_path)
