@@ -9,6 +9,7 @@ is nothing that this discriminator could learn from them. No file is written.
 """
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,7 @@ def learn_alone(gan: "GAN", record: Record, dataset: Dataset, steps: int) -> Ite
     from clothinggan.training import arrays_to_learn, batches
 
     gan.generator_optimizer.learning_rate = 0.0
+    gan.preset = dataclasses.replace(gan.preset, averaging=0.0)  # Nor is the average moved on.
     if len(dataset.train_images) < record.batch_size:
         raise ClothingGANError(f"{dataset.source} has fewer images than a batch of {record.batch_size}")
     stream = iter(batches(arrays_to_learn(gan.preset, dataset), record.batch_size, gan.seed, record.epoch, 0))
