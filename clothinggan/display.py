@@ -1,6 +1,7 @@
 """`python -m clothinggan.display`: shows what a generator draws, beside real images."""
 
 import argparse
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,9 +86,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         if path and path.suffix != ".gif":
             parser.error(f"--{name} takes a name that ends in .gif, not '{path}'")
     instead = next((name for name in INSTEAD if getattr(arguments, name)), None)
-    for name in ("save", "no_real"):
+    for name in ("save", "no_real", "data"):
         if instead and getattr(arguments, name):
             parser.error(f"--{name.replace('_', '-')} is for figures, which --{instead} takes the place of")
+    if arguments.no_real and arguments.data:
+        parser.error("--data names the real images, which --no-real leaves out")
     if arguments.count and not arguments.export:
         parser.error("--count goes with --export")
     if arguments.export and arguments.export.suffix != ".npz":
@@ -97,9 +100,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def display(arguments: argparse.Namespace) -> int:
     """Shows or writes what the options say; returns the exit status."""
-    for name in INSTEAD:
-        if path := getattr(arguments, name):
-            files.prepare_folder(path.parent, f"--{name}")
     if arguments.timelapse:
         return make_timelapse(arguments)
     found = checkpoint.read(arguments.weights[0])
@@ -109,10 +109,11 @@ def display(arguments: argparse.Namespace) -> int:
         return make_walk(found, arguments)
     from clothinggan.figures import GRID_IMAGES, window_possible
 
+    classes = _classes(found, arguments)
     folder = arguments.save or (None if window_possible() else Path("."))
     if folder:
         files.prepare_folder(folder, "--save")
-    images, _ = _draw(found, GRID_IMAGES, arguments.seed, _classes(found, arguments))
+    images, _ = _draw(found, GRID_IMAGES, arguments.seed, classes)
 
     stem = shown(found.path.stem)
     gallery = Gallery(folder)
@@ -139,13 +140,14 @@ def display(arguments: argparse.Namespace) -> int:
 def export(found: Checkpoint, arguments: argparse.Namespace) -> int:
     """Writes generated images and their latent vectors to an .npz file; returns the exit status."""
     classes = _classes(found, arguments)
+    files.prepare_folder(arguments.export.parent, "--export")
     images, latent_vectors = _draw(found, arguments.count or EXPORTED_IMAGES, arguments.seed, classes)
     arrays = {"images": images, "latent_vectors": latent_vectors}
     if classes:
         arrays["classes"] = np.resize(classes, len(images))
     with files.replacing(arguments.export) as temporary:
         np.savez_compressed(temporary, **arrays)
-    print(f"{arguments.export}: {len(images):,} images, float32 in [0, 1], and their latent vectors")
+    print(f"{shown(arguments.export)}: {len(images):,} images, float32 in [0, 1], and their latent vectors")
     return 0
 
 
@@ -169,15 +171,20 @@ def make_timelapse(arguments: argparse.Namespace) -> int:
                 "leave one out, or rename what another program saved: generator_epoch10.h5 is of epoch 10"
             )
     epochs = sorted(frames)
+    for (earlier, record), (later, next_record) in itertools.pairwise(drawn[epoch] for epoch in epochs):
+        if record and next_record and not record.leads_to(next_record):
+            raise ClothingGANError(f"{earlier} and {later} are not of one run; name the files of one")
+    files.prepare_folder(arguments.timelapse.parent, "--timelapse")
     captions = [f"epoch {epoch}" for epoch in epochs]
     save_timelapse([frames[epoch] for epoch in epochs], captions, arguments.timelapse)
-    print(f"{arguments.timelapse}: epochs {', '.join(map(str, epochs))}")
+    print(f"{shown(arguments.timelapse)}: epochs {', '.join(map(str, epochs))}")
     return 0
 
 
 def make_walk(found: Checkpoint, arguments: argparse.Namespace) -> int:
     """Writes an animation of several walks side by side that ends where it began; returns the exit status."""
     classes = _classes(found, arguments)
+    files.prepare_folder(arguments.walk.parent, "--walk")
     surroundings.import_tensorflow()
     from clothinggan.figures import save_gif, tile
     from clothinggan.models import draw_latent_vectors, generate, walk
@@ -190,7 +197,7 @@ def make_walk(found: Checkpoint, arguments: argparse.Namespace) -> int:
     way = walk(stations.reshape(WALK_STATIONS, WALKERS, size), WALK_STEPS, len(found.classes or ()))
     images = generate(found.generator, way.reshape(-1, size)).reshape(-1, WALKERS, 28, 28)
     save_gif([tile(frame) for frame in images], arguments.walk, [WALK_SECONDS] * len(images))
-    print(f"{arguments.walk}: {WALKERS} walks through {WALK_STATIONS} latent vectors each")
+    print(f"{shown(arguments.walk)}: {WALKERS} walks through {WALK_STATIONS} latent vectors each")
     return 0
 
 

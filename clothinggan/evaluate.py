@@ -88,13 +88,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
     recorded = next((path for path, record in records.items() if record), None)
     dataset = options.load_data(arguments.data, records.get(recorded), recorded)
     _say_where_images_differ(records, dataset)
+    judge = Judge(dataset, arguments.images, _show_progress)
     if arguments.figure:
         files.prepare_folder(arguments.figure.parent, "--figure")
     surroundings.import_tensorflow()
 
     for path in arguments.weights[1:]:
         _ = checkpoint.read(path).generator  # What holds none is refused before others are measured.
-    judge = Judge(dataset, arguments.images, _show_progress)
     lines = [_measure(checkpoint.read(path), judge, arguments.seed) for path in arguments.weights]
     best = min(lines, key=lambda line: line.scores.fcd)
     references = [Line(name, None, scores) for name, scores in judge.reference_scores().items()]
@@ -105,7 +105,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         print(_as_table(lines, references, best, judge.count, dataset.source))
     if arguments.figure:
         _draw(best, judge, arguments.figure)
-        print(arguments.figure, file=sys.stderr if arguments.json else sys.stdout)
+        print(shown(arguments.figure), file=sys.stderr if arguments.json else sys.stdout)
     return 0
 
 
@@ -158,7 +158,7 @@ def _as_table(lines: list[Line], references: list[Line], best: Line, count: int,
         accuracies = [f"{share:.1%}" for share in line.discriminator or ()] or ["", ""]
         rows.append(
             [
-                line.name + (" *" if line is best and len(lines) > 1 else ""),
+                shown(line.name) + (" *" if line is best and len(lines) > 1 else ""),
                 "" if line.epoch is None else str(line.epoch),
                 f"{s.fcd:.3f}",
                 f"{1000 * s.kcd:.2f} ± {1000 * s.kcd_error:.2f}",
@@ -170,17 +170,18 @@ def _as_table(lines: list[Line], references: list[Line], best: Line, count: int,
         )
     shares = [["share of", *(name.split("/")[0] for name in data.CLASS_NAMES)]]
     shares += [
-        [line.name, *(f"{share:.1%}" for share in line.scores.class_shares)] for line in [*lines, *references]
+        [shown(line.name), *(f"{share:.1%}" for share in line.scores.class_shares)]
+        for line in [*lines, *references]
     ]
     parts = [
-        f"{count:,} generated images against as many test images of {source}",
+        f"{count:,} generated images against as many test images of {shown(source)}",
         _align(rows),
         _align(shares),
     ]
     if any(line.scores.confirmed for line in lines):
         confirmed = [["confirmed", *shares[0][1:]]]
         confirmed += [
-            [line.name, *("" if share is None else f"{share:.1%}" for share in line.scores.confirmed)]
+            [shown(line.name), *("" if share is None else f"{share:.1%}" for share in line.scores.confirmed)]
             for line in [*lines, *references]
             if line.scores.confirmed
         ]

@@ -88,9 +88,11 @@ def resume(arguments: argparse.Namespace) -> int:
             _say_what_differs(found.record, library_versions() | here)
         elif other:
             _take_on(other, discriminator, preset)
-            print(f"{found.path} and {other.path} hold a network each: the optimisers start afresh")
+            apart = f"{shown(found.path)} and {shown(other.path)} hold a network each"
+            print(f"{apart}: the optimisers start afresh")
         else:
-            print(f"{found.path} holds a generator alone: the discriminator and the optimisers start afresh")
+            alone = f"{shown(found.path)} holds a generator alone"
+            print(f"{alone}: the discriminator and the optimisers start afresh")
         run = Run(
             gan,
             record,
@@ -102,7 +104,7 @@ def resume(arguments: argparse.Namespace) -> int:
             workers=team,
             overwrites=arguments.overwrite,
         )
-        print(f"going on from {found.path}, {record.position}")
+        print(f"going on from {shown(found.path)}, {record.position}")
         return run.execute(arguments.show)
 
 
@@ -186,7 +188,7 @@ def _record_and_data(
             seed=0,
             batch_size=preset.batch_size,
             epochs=found.epoch,
-            save_every=arguments.save_every or 5,
+            save_every=arguments.save_every or options.SAVE_EVERY,
             keep=arguments.keep or None,
             evaluate_every=arguments.evaluate_every or None,
             examples=None,

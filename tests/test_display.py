@@ -92,6 +92,28 @@ def test_a_timelapse_of_two_runs_or_of_files_without_an_epoch_is_refused(small_r
     assert not Path("x.gif").exists()
 
 
+def test_a_timelapse_through_the_files_of_two_runs_is_refused(small_run, small_swift, capsys):
+    files = small_swift, str(small_run / "clothingGANepoch2.h5")
+    assert display.main(["--weights", *files, "--timelapse", "x.gif"]) == 1
+    assert f"{files[0]} and {files[1]} are not of one run" in capsys.readouterr().err
+    assert not Path("x.gif").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--save", "new", "--class", "bag"],
+        ["--export", "new/x.npz", "--class", "bag"],
+        ["--walk", "new/x.gif", "--class", "bag"],
+        ["--timelapse", "new/x.gif", "--class", "bag"],
+    ],
+    ids=lambda options: options[0],
+)
+def test_what_is_refused_leaves_no_folder_behind(options, weights, tmp_path):
+    assert display.main(["--weights", weights, *options]) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def exported(weights, *options):
     assert display.main(["--weights", weights, "--count", "13", "--export", "x.npz", *options]) == 0
     with np.load("x.npz") as arrays:

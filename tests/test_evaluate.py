@@ -49,7 +49,7 @@ def test_a_file_without_a_generator_is_refused_before_the_others_are_measured(
     weights, tmp_path, monkeypatch, capsys
 ):
     keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)]).save(tmp_path / "x.h5")
-    monkeypatch.setattr(evaluate, "Judge", None)
+    monkeypatch.setattr(evaluate.Judge, "scores", None)
     assert evaluate.main(["--weights", *weights, "x.h5", *QUICK]) == 1
     assert "x.h5 is not a generator of 28x28x1 images" in capsys.readouterr().err
 
