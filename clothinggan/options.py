@@ -1,4 +1,4 @@
-"""The options that several commands share, and how errors reach the user."""
+"""The options that several commands share, what they ask for, and how errors reach the user."""
 
 import argparse
 import contextlib
@@ -18,6 +18,7 @@ from clothinggan.presets import DEFAULT_PRESET, PRESETS
 from clothinggan.surroundings import import_tensorflow, is_installed
 from clothinggan.workers import gone
 
+SAVE_EVERY = 5  # epochs
 FAILED = 1
 INTERRUPTED = 130
 
@@ -56,10 +57,17 @@ def integer(minimum: int, maximum: int = MAX_INTEGER) -> Callable[[str], int]:
     return parse
 
 
+def nonempty(text: str) -> str:
+    """A type for options: a name that is there; a shell leaves none of a variable that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return text
+
+
 def path(text: str) -> Path:
     """A type for options: a path, with `~` for the home also where the shell leaves it, as in --out=~/x."""
     try:
-        expanded = Path(text).expanduser()
+        expanded = Path(nonempty(text)).expanduser()
     except RuntimeError as error:
         raise argparse.ArgumentTypeError(f"'{text}': {first_line(error).lower()}") from error
     # Where the program names it in a command to go on with, it is not to be taken for an option.
@@ -142,6 +150,7 @@ def add_data(parser: argparse.ArgumentParser, recorded: bool) -> None:
     parser.add_argument(
         "--data",
         metavar="SOURCE",
+        type=nonempty,
         help="fashion_mnist (Keras's cache, else its download), a folder with the four IDX files, "
         "an .npz as Keras lays it out, tfds:NAME (from TensorFlow Datasets), or sample (built in) "
         f"(default: {default})",
@@ -183,12 +192,12 @@ def add_devices(parser: argparse.ArgumentParser, recorded: bool) -> None:
 def add_reports(parser: argparse.ArgumentParser, recorded: bool) -> None:
     """Adds what decides on the files that a training run writes, and on what is in them."""
     reports = parser.add_argument_group("files and reports")
-    default = "what the file records" if recorded else "5"
+    default = "what the file records" if recorded else SAVE_EVERY
     reports.add_argument(
         "--save-every",
         metavar="EPOCHS",
         type=integer(1),
-        default=None if recorded else 5,
+        default=None if recorded else SAVE_EVERY,
         help=f"epochs between numbered files; the last epoch always gets one (default: {default})",
     )
     default = "what the file records" if recorded else "0"

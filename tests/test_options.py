@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clothinggan import options
+from clothinggan import __version__, options
 from clothinggan.errors import ClothingGANError
 
 COMMANDS = ["train", "resume", "display", "evaluate"]
@@ -56,6 +56,13 @@ def test_help_comes_also_where_the_output_takes_ascii_alone(command):
         (["display", "--weights", "x.h5", "--walk", "x.png"], "ends in .gif"),
         (["display", "--weights", "x.h5", "--walk", "x.gif", "--export", "x.npz"], "do not go together"),
         (["display", "--weights", "x.h5", "--walk", "x.gif", "--no-real"], "which --walk takes the place of"),
+        (
+            ["display", "--weights", "x.h5", "--walk", "x.gif", "--data", "y"],
+            "which --walk takes the place of",
+        ),
+        (["display", "--weights", "x.h5", "--no-real", "--data", "y"], "which --no-real leaves out"),
+        (["train", "--data", ""], "argument --data: the name is empty"),
+        (["train", "--out", ""], "argument --out: the name is empty"),
         (["train", "--epochs", "100001"], "from 1 to 100000"),
         (["display", "--weights", "x.h5", "y.h5"], "several with --timelapse"),
         (["display", "--weights", "x.h5", "--timelapse", "x.png"], "ends in .gif"),
@@ -76,14 +83,28 @@ def test_a_wrong_option_is_one_line_and_status_2_without_tensorflow(arguments, s
     assert says in done.stderr
 
 
-def test_the_package_lists_its_commands():
-    done = subprocess.run([sys.executable, "-m", "clothinggan"], capture_output=True, text=True, check=True)
+def of_the_package(*arguments):
+    command = [sys.executable, "-m", "clothinggan", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]], ids=["alone", "--help"])
+def test_the_package_lists_its_commands(arguments):
+    done = of_the_package(*arguments)
+    assert (done.returncode, done.stderr) == (0, "")
     assert all(f"python -m clothinggan.{name}" in done.stdout for name in COMMANDS)
 
 
+def test_the_package_tells_its_version():
+    done = of_the_package("--version")
+    assert (done.returncode, done.stdout) == (0, f"clothinggan {__version__}\n")
+
+
 def test_a_command_with_a_space_for_the_dot_does_not_pass_for_done():
-    done = subprocess.run([sys.executable, "-m", "clothinggan", "train"], capture_output=True, check=False)
-    assert done.returncode == 2
+    done = of_the_package("train", "--epochs", "3")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("clothinggan: error: with a dot in between")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_path_begins_at_home_also_behind_an_equals_sign(monkeypatch, tmp_path):
