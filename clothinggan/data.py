@@ -335,7 +335,7 @@ def _download(url: str) -> bytes:
             size = f" ({response.length:,} bytes)" if response.length else ""
             _say(f"downloading {url}{size}")
             return response.read(_MAX_DOWNLOAD)
-    except (OSError, http.client.HTTPException, UnicodeError) as error:  # the last of a proxy's name
+    except (OSError, http.client.HTTPException, ValueError) as error:  # the last of a proxy's address
         # A plain URLError wraps what happened; an HTTPError is what happened.
         is_http = isinstance(error, urllib.error.HTTPError)
         reason = error if is_http else getattr(error, "reason", error)

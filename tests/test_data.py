@@ -455,6 +455,16 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "keras" / "datasets" / "fashion-mnist"
 
 
+@pytest.mark.parametrize("proxy", ["http:/there", "http://a..b:1"])
+def test_a_proxy_that_cannot_be_one_is_a_download_that_failed(proxy, cache, monkeypatch):
+    monkeypatch.setattr(data, "DOWNLOAD_URL", "http://garments.invalid/")
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setattr("urllib.request._opener", None)  # It keeps the proxies of the first download.
+    with pytest.raises(ClothingGANError, match=r"the download http://garments\.invalid/.* failed"):
+        data.load("fashion_mnist")
+
+
 def test_kerass_cache_is_used_without_a_network(cache, server):
     fill(cache)
     assert_whole(data.load("fashion_mnist"))
