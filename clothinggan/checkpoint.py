@@ -66,7 +66,7 @@ class Record:
         keep: How many numbered files to keep; None is all.
         examples: How many of the first training images are used; None is all.
         data: The source of the training images.
-        fingerprint: SHA-256 of the training images.
+        fingerprint: SHA-256 of the training images and their labels.
         seconds_in_epoch: Seconds spent on the epoch it is in.
         history: An entry for each completed epoch: numbers by `HISTORY_COLUMNS`, and where the images
             were measured by `MEASURED_COLUMNS`.

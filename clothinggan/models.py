@@ -306,7 +306,7 @@ def generate(
     Args:
         generator: A model from latent vectors to images (n, 28, 28, 1), black at 0 and white at 1; or at -1
             and 1 if it ends in tanh.
-        latent_vectors: (n, latent_size) float32.
+        latent_vectors: (n, input size) float32.
         batch_size: How many are drawn at once; bounds the memory, not the result.
         progress: Called with the number of images done, after each batch of them.
 

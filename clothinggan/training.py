@@ -107,9 +107,9 @@ class GAN(keras.Model):
             The epoch's mean losses so far.
         """
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
-        sums = self.strategy.run(self._learn, args=(images, labels))
-        sums = self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
-        d_loss, g_loss, stops_wanted = tf.unstack(sums)
+        parts = self.strategy.run(self._learn, args=(images, labels))
+        whole = self.strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None)
+        d_loss, g_loss, stops_wanted = tf.unstack(whole)
         self._stop_agreed.assign(stops_wanted > 0)
         self._average()
 

@@ -173,8 +173,7 @@ def mutate_json(text: str, chance: random.Random) -> str:
                 del holder[key]
             case 3:
                 other, other_key = chance.choice(places)
-                with contextlib.suppress(LookupError):  # It may have been removed.
-                    holder[key] = copy.deepcopy(other[other_key])
+                holder[key] = copy.deepcopy(other[other_key])
     return json.dumps(root)
 
 
