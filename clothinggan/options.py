@@ -82,6 +82,8 @@ def load_data(
 ) -> Dataset:
     """Loads what --data names, else what a file was trained on, else what the environment names.
 
+    What a file was trained on may be elsewhere now: where the environment names the same images, it is these.
+
     Args:
         asked: The value of --data.
         record: The file's record; None where it has none.
@@ -94,6 +96,8 @@ def load_data(
     """
     if asked:
         named, by = asked, None
+    elif record and (moved := _named_by_environment(record)):
+        return moved
     elif record:
         named, by = record.data, f"which {weights} was trained on; say with --data where that is now"
     else:
@@ -107,6 +111,18 @@ def load_data(
         if by is None or named in data.KEYWORDS:
             raise
         raise ClothingGANError(f"{error} ({by})") from error
+
+
+def _named_by_environment(record: Record) -> Dataset | None:
+    """The data that the environment names, where a run was trained on its images."""
+    source = data.default_source()
+    if source in data.KEYWORDS or data.is_from_tfds(source):
+        return None
+    with contextlib.suppress(ClothingGANError):
+        dataset = data.load(source)
+        if record.was_trained_on(dataset):
+            return dataset
+    return None
 
 
 def garment_class(text: str) -> int:
