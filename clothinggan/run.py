@@ -28,7 +28,7 @@ from clothinggan.callbacks import (
     SheetWindow,
 )
 from clothinggan.checkpoint import Record
-from clothinggan.data import Dataset
+from clothinggan.data import CLASS_NAMES, Dataset
 from clothinggan.errors import ClothingGANError, MovedFolderError, described, shown
 from clothinggan.figures import window_possible
 from clothinggan.machine import core_count, processor_name
@@ -265,7 +265,11 @@ class Run:
         measured = [entry for entry in self.record.history if "fcd" in entry]
         if measured:
             best = min(measured, key=lambda entry: entry["fcd"])
-            print(f"best of the {len(measured)} epochs measured: {best['epoch']}, FCD {best['fcd']:.3f}")
+            kept = self._numbered(best["epoch"]).exists()
+            print(
+                f"best of the {len(measured)} epochs measured: {best['epoch']}, FCD {best['fcd']:.3f}"
+                + ("" if kept else "; there is no file of it, which --save-every and --keep decide on")
+            )
         print(f"done, at epoch {self.record.epochs}; look at the images with: {self._display_command()}")
         return 0
 
@@ -347,19 +351,35 @@ class Run:
             f"an epoch, seed {record.seed}; Ctrl-C saves and stops",
             flush=True,
         )
+        for note in self._notes():
+            print(f"note:     {note}", flush=True)
 
+    def _notes(self) -> Iterator[str]:
+        """What of this run may surprise."""
+        record = self.record
         if self.stale:
             numbered = [path.name for path in self.stale if path != self.latest]
-            print(
-                f"note:     --overwrite: {self.latest.name} is replaced at the first save"
-                + (f", and when an epoch is done these go: {', '.join(numbered)}" if numbered else ""),
-                flush=True,
+            yield f"--overwrite: {self.latest.name} is replaced at the first save" + (
+                f", and when an epoch is done these go: {', '.join(numbered)}" if numbered else ""
             )
+        if self.overwrites and (self.folder / "history.csv").exists():
+            yield "--overwrite: history.csv and losses.png are written anew when an epoch is done"
+        # Beside the next one, one fewer stays; to keep one is to keep none of these.
+        surplus = record.numbered[: 1 - record.keep or None] if record.keep else []
+        going = [path.name for path in map(self._numbered, surplus) if path.exists()]
+        if len(going) > 1:
+            yield f"--keep {record.keep}: with the next numbered file these go: {', '.join(going)}"
+        if self.gan.preset.conditional:
+            absent = [name for index, name in enumerate(CLASS_NAMES) if index not in self.labels]
+            if absent:
+                yield (
+                    f"there are no images of {', '.join(absent)}: what is drawn for these is not learned; "
+                    "ask for others with display --class"
+                )
         if record.precision == "bfloat16" and not fast.has_bfloat16():
-            print(
-                "note:     this processor has no instructions for bfloat16: numbers are rounded to it "
-                "all the same, but that is no faster than --precision float32",
-                flush=True,
+            yield (
+                "this processor has no instructions for bfloat16: numbers are rounded to it "
+                "all the same, but that is no faster than --precision float32"
             )
 
     def _display_command(self) -> str:

@@ -134,6 +134,37 @@ def test_somebody_elses_file_is_not_replaced(small_run, tmp_path, capsys):
     assert latest.read_bytes() == before
 
 
+def test_keeping_fewer_says_which_go(small_run, tmp_path, capsys):
+    shutil.copytree(small_run, tmp_path / "run")
+    assert resume.main(["--out", "run", "--more", "1", "--keep", "3"]) == 0
+    assert "these go: clothingGANepoch1.h5, clothingGANepoch2.h5\n" in capsys.readouterr().out
+    assert sorted(path.name for path in Path("run").glob("*epoch*.h5")) == [
+        f"clothingGANepoch{epoch}.h5" for epoch in (3, 4, 5)
+    ]
+    assert resume.main(["--out", "run", "--more", "1"]) == 0
+    assert "these go" not in capsys.readouterr().out
+
+
+def test_a_folder_that_holds_another_design_is_named_with_it(small_run, capsys):
+    assert resume.main(["--out", str(small_run), "--model", "swift"]) == 1
+    assert "has files of clothing, none of swift; leave --model out" in capsys.readouterr().err
+
+
+def test_the_images_of_the_run_are_taken_from_where_the_environment_has_them(
+    few_garments, tmp_path, monkeypatch, capsys
+):
+    first = shutil.copy(few_garments, tmp_path / "first.npz")
+    assert train.main(["--data", str(first), "--batch-size", "64", "--epochs", "1"]) == 0
+    Path(first).rename("moved.npz")
+    monkeypatch.setenv("CLOTHINGGAN_DATA", "moved.npz")
+    assert resume.main(["--more", "1"]) == 0
+    monkeypatch.setenv("CLOTHINGGAN_DATA", other_images(tmp_path / "other.npz"))
+    Path("moved.npz").unlink()
+    capsys.readouterr()
+    assert resume.main(["--more", "1"]) == 1
+    assert "moved.npz" in capsys.readouterr().err
+
+
 def test_keeping_and_measuring_can_be_ended(small_run, tmp_path):
     weights = ["--weights", str(small_run / "clothingGANepoch1.h5"), "--epochs", "2"]
     assert resume.main([*weights, "--keep", "1", "--evaluate-every", "5"]) == 0

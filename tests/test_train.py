@@ -77,6 +77,21 @@ def test_an_earlier_runs_folder_is_refused_and_left_as_it_was(small_run, capsys)
     assert snapshot(small_run) == before
 
 
+def test_overwrite_says_what_goes_also_of_another_design(small_run, small_swift, tmp_path, capsys):
+    shutil.copytree(small_run, tmp_path / "run")
+    assert train.main([*SMALL, "--model", "swift", "--epochs", "1", "--out", "run", "--overwrite"]) == 0
+    said = capsys.readouterr().out
+    assert "note:     --overwrite: history.csv and losses.png are written anew when an epoch is done" in said
+
+
+def test_classes_that_there_are_no_images_of_are_named(few_garments, capsys):
+    with np.load(few_garments) as arrays:
+        few = arrays["y_train"] < 8
+        np.savez("few.npz", x_train=arrays["x_train"][few], y_train=arrays["y_train"][few])
+    assert train.main(["--model", "swift", "--data", "few.npz", "--examples", "64", "--epochs", "1"]) == 0
+    assert "note:     there are no images of Bag, Ankle boot: what" in capsys.readouterr().out
+
+
 def test_overwrite_replaces_an_earlier_run(small_run, tmp_path):
     for path in small_run.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
