@@ -90,7 +90,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     _say_where_images_differ(records, dataset)
     judge = Judge(dataset, arguments.images, _show_progress)
     if arguments.figure:
-        files.prepare_folder(arguments.figure.parent, "--figure")
+        files.prepare_file(arguments.figure, "--figure")
     surroundings.import_tensorflow()
 
     for path in arguments.weights[1:]:

@@ -84,6 +84,17 @@ def prepare_folder(folder: Path, option: str = "--out") -> None:
         ) from error
 
 
+def prepare_file(path: Path, option: str) -> None:
+    """Makes a file's folder where there is none, and makes sure that the file can be written, and replaced.
+
+    Raises:
+        ClothingGANError: See `prepare_folder`; or if there is a folder of the file's name.
+    """
+    if path.is_dir():
+        raise ClothingGANError(f"cannot write {path}: it is a folder; name a file with {option}")
+    prepare_folder(path.parent, option)
+
+
 @contextlib.contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
     """Keeps every other run out of ``folder`` while the block runs, and clears up after killed ones.

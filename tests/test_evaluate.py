@@ -131,7 +131,25 @@ def test_training_measures_itself_every_so_many_epochs(tmp_path, capsys):
         first, second = csv.DictReader(file)
     assert first["fcd"] == ""
     assert float(second["fcd"]) > 0
-    assert "best of the 1 epochs measured: 2" in capsys.readouterr().out
+    assert "best of the 1 epochs measured: 2, FCD" in capsys.readouterr().out
+
+
+def test_of_a_best_epoch_without_a_file_it_is_said_why(tmp_path, monkeypatch, capsys):
+    scores = iter([1.0, 2.0])
+    monkeypatch.setattr(
+        evaluate.Judge, "brief_scores", lambda *_: {"fcd": next(scores)} | {"precision": 1.0, "recall": 1.0}
+    )
+    assert train.main([*SMALL, "--epochs", "2", "--evaluate-every", "1"]) == 0
+    assert "measured: 1, FCD 1.000; there is no file of it, which --save-every" in capsys.readouterr().out
+
+
+def test_a_figure_in_the_place_of_a_folder_is_refused_before_anything_is_measured(
+    weights, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "x.png").mkdir()
+    monkeypatch.setattr(evaluate.Judge, "scores", None)
+    assert evaluate.main(["--weights", weights[0], *QUICK, "--figure", "x.png"]) == 1
+    assert "cannot write x.png: it is a folder; name a file with --figure" in capsys.readouterr().err
 
 
 def test_training_refuses_to_measure_without_test_images(tmp_path, capsys):
