@@ -10,6 +10,7 @@ import numpy as np
 
 from clothinggan import checkpoint, files, options, surroundings
 from clothinggan.checkpoint import Checkpoint
+from clothinggan.data import CLASS_NAMES
 from clothinggan.errors import ClothingGANError, shown
 from clothinggan.signals import unwinding
 
@@ -117,7 +118,8 @@ def display(arguments: argparse.Namespace) -> int:
 
     stem = shown(found.path.stem)
     gallery = Gallery(folder)
-    gallery.add_grid(images, f"{stem}: generated", f"{stem}_generated.png")
+    asked = f" ({', '.join(CLASS_NAMES[index] for index in arguments.classes)})" if arguments.classes else ""
+    gallery.add_grid(images, f"{stem}: generated{asked}", f"{stem}_generated.png")
     gallery.add_image(images[0], f"{stem}: generated, enlarged", f"{stem}_enlarged.png")
     refusal = None
     if not arguments.no_real:
@@ -140,7 +142,7 @@ def display(arguments: argparse.Namespace) -> int:
 def export(found: Checkpoint, arguments: argparse.Namespace) -> int:
     """Writes generated images and their latent vectors to an .npz file; returns the exit status."""
     classes = _classes(found, arguments)
-    files.prepare_folder(arguments.export.parent, "--export")
+    files.prepare_file(arguments.export, "--export")
     images, latent_vectors = _draw(found, arguments.count or EXPORTED_IMAGES, arguments.seed, classes)
     arrays = {"images": images, "latent_vectors": latent_vectors}
     if classes:
@@ -174,7 +176,7 @@ def make_timelapse(arguments: argparse.Namespace) -> int:
     for (earlier, record), (later, next_record) in itertools.pairwise(drawn[epoch] for epoch in epochs):
         if record and next_record and not record.leads_to(next_record):
             raise ClothingGANError(f"{earlier} and {later} are not of one run; name the files of one")
-    files.prepare_folder(arguments.timelapse.parent, "--timelapse")
+    files.prepare_file(arguments.timelapse, "--timelapse")
     captions = [f"epoch {epoch}" for epoch in epochs]
     save_timelapse([frames[epoch] for epoch in epochs], captions, arguments.timelapse)
     print(f"{shown(arguments.timelapse)}: epochs {', '.join(map(str, epochs))}")
@@ -184,7 +186,7 @@ def make_timelapse(arguments: argparse.Namespace) -> int:
 def make_walk(found: Checkpoint, arguments: argparse.Namespace) -> int:
     """Writes an animation of several walks side by side that ends where it began; returns the exit status."""
     classes = _classes(found, arguments)
-    files.prepare_folder(arguments.walk.parent, "--walk")
+    files.prepare_file(arguments.walk, "--walk")
     surroundings.import_tensorflow()
     from clothinggan.figures import save_gif, tile
     from clothinggan.models import draw_latent_vectors, generate, walk

@@ -19,6 +19,7 @@ matplotlib.rcdefaults()
 
 GRID_IMAGES = 25  # of a run's sheets and of what `display` shows
 GRID_INCHES = (6, 6.4)  # with a line for the title
+TITLE_LENGTH = 64  # characters that fit into it
 CAPTION_HEIGHT = 20  # pixels under each frame of an animation
 
 
@@ -63,6 +64,14 @@ def draw_image(image: np.ndarray, title: str, figure: Figure | None = None) -> F
     return figure
 
 
+def _shortened(title: str) -> str:
+    """A title that fits: it begins and ends as it did."""
+    if len(title) <= TITLE_LENGTH:
+        return title
+    end = TITLE_LENGTH * 2 // 3  # What a path ends in tells most.
+    return f"{title[: TITLE_LENGTH - end - 1]}…{title[-end:]}"
+
+
 def _as_floats(images: np.ndarray) -> np.ndarray:
     return images / np.float32(255) if images.dtype == np.uint8 else images
 
@@ -86,7 +95,7 @@ def draw_judged(
     """
     figure = Figure(figsize=(10, 14), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(10, 3))
-    above.suptitle(f"{title}: as the classifier sees it", parse_math=False)
+    above.suptitle(f"{_shortened(title)}: as the classifier sees it", parse_math=False)
     side = int(np.ceil(np.sqrt(len(images))))
     grid = above.subplots(side, side, squeeze=False)
     for axes in grid.flat:
@@ -225,4 +234,4 @@ def _show(figure: Figure, picture: np.ndarray, title: str) -> None:
     axes = figure.add_axes((0.02, 0.02, 0.96, 0.90))
     axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
-    axes.set_title(title, fontsize=11, parse_math=False)
+    axes.set_title(_shortened(title), fontsize=11, parse_math=False)

@@ -36,6 +36,14 @@ def test_a_name_is_drawn_as_it_is():
     assert not axes.title.get_parse_math()
 
 
+def test_a_title_that_is_too_long_loses_its_middle():
+    (axes,) = figures.draw_image(np.zeros((2, 2)), f"real: /{50 * 'long/'}garments.npz").axes
+    title = axes.get_title()
+    assert title.startswith("real: /long/")
+    assert title.endswith("/long/garments.npz")
+    assert len(title) == figures.TITLE_LENGTH
+
+
 def test_of_a_sheet_that_is_not_full_the_rest_is_empty():
     images = np.zeros((10, 28, 28), np.float32)
     sheet = figures.draw_judged(images, ["bag"] * 10, [(images[0], images[0], 0.0)], "title")
