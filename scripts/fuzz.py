@@ -48,6 +48,7 @@ import numpy as np  # noqa: E402
 from clothinggan import checkpoint, data, hdf5  # noqa: E402
 from clothinggan.checkpoint import Record  # noqa: E402
 from clothinggan.errors import ClothingGANError  # noqa: E402
+from clothinggan.surroundings import is_installed  # noqa: E402
 
 MAX_SECONDS = 10.0  # of processor time, which a busy machine does not stretch
 COMMAND_EVERY = 500
@@ -449,6 +450,8 @@ def main() -> int:
     parser.add_argument("--data", type=int, default=10_000, help="how many data files (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, help="decides all of them (default: 0)")
     arguments = parser.parse_args()
+    if not is_installed("tf_keras"):
+        raise SystemExit("fuzz.py takes files of Keras 2 to pieces; get it with: pip install -e '.[test]'")
     failed = False
     for kind in ("data", "h5"):
         began = time.monotonic()

@@ -31,6 +31,14 @@ IMAGES = 25
 LONGEST_STEP = 15  # seconds
 
 
+def minutes_of_training(text: str) -> float:
+    """A type for options: a number of minutes that a run can be stopped at."""
+    minutes = float(text)
+    if not 0 < minutes < float("inf"):
+        raise ValueError
+    return minutes
+
+
 def train_until(preset: Preset, dataset: Dataset, folder: Path, minutes: float) -> Checkpoint:
     """Trains a design for so many minutes in all; returns the file that the run is stopped at.
 
@@ -96,12 +104,12 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default=data.default_source(), help="as for train")
-    parser.add_argument("--minutes", type=float, nargs="+", default=[1, 5, 20, 60])
+    parser.add_argument("--minutes", type=minutes_of_training, nargs="+", default=[1, 5, 20, 60])
     parser.add_argument("--models", choices=list(PRESETS), nargs="+", default=["swift", "clothing"])
     parser.add_argument("--runs", type=Path, default=Path("runs/minutes"), help="where the runs' files are")
     parser.add_argument("--picture", type=Path, default=PICTURE, help="what to write (default: %(default)s)")
     arguments = parser.parse_args()
-    files.prepare_folder(arguments.picture.parent, "--picture")
+    files.prepare_file(arguments.picture, "--picture")
     surroundings.import_tensorflow()
     dataset = data.load(arguments.data)
     judge = quality.Judge(dataset)
