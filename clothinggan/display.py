@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clothinggan import checkpoint, files, options, surroundings
-from clothinggan.checkpoint import Checkpoint
+from clothinggan.checkpoint import Checkpoint, Record
 from clothinggan.data import CLASS_NAMES
 from clothinggan.errors import ClothingGANError, shown
 from clothinggan.signals import unwinding
@@ -157,30 +157,42 @@ def make_timelapse(arguments: argparse.Namespace) -> int:
     """Writes an animation through checkpoints, in the order of their epochs; returns the exit status."""
     from clothinggan.figures import GRID_IMAGES, save_timelapse, tile
 
-    frames, drawn = {}, {}
-    for path in arguments.weights:  # One after the other: all of a long run's files fill the memory.
+    files_of_run = _in_order(arguments)
+    files.prepare_file(arguments.timelapse, "--timelapse")
+    frames = []
+    for path in files_of_run.values():
         found = checkpoint.read(path)
-        epoch = found.epoch
-        if epoch not in frames:
-            images, _ = _draw(found, GRID_IMAGES, arguments.seed, _classes(found, arguments))
-            frames[epoch], drawn[epoch] = tile(images), (path, found.record)
-            continue
+        images, _ = _draw(found, GRID_IMAGES, arguments.seed, _classes(found, arguments))
+        frames.append(tile(images))
+    save_timelapse(frames, [f"epoch {epoch}" for epoch in files_of_run], arguments.timelapse)
+    print(f"{shown(arguments.timelapse)}: epochs {', '.join(map(str, files_of_run))}")
+    return 0
+
+
+def _in_order(arguments: argparse.Namespace) -> dict[int, Path]:
+    """The files of a run by their epochs, the first epoch first; one file for each.
+
+    Raises:
+        ClothingGANError: If they are not of one run, or cannot be read or asked for what is to be drawn.
+    """
+    files_read: dict[int, tuple[Path, Record | None]] = {}
+    # Each is read again when it is drawn: all of a long run's files fill the memory.
+    for path in arguments.weights:
+        found = checkpoint.read(path)
+        _classes(found, arguments)
+        other, record = files_read.setdefault(found.epoch, (path, found.record))
         # The last numbered file and the latest may be of the same epoch.
-        other, record = drawn[epoch]
-        if not (record and found.record and record.leads_to(found.record)):
+        if path != other and not (record and found.record and record.leads_to(found.record)):
             raise ClothingGANError(
-                f"{other} and {path} are both of epoch {epoch}, as far as can be told, and not of one run; "
-                "leave one out, or rename what another program saved: generator_epoch10.h5 is of epoch 10"
+                f"{other} and {path} are both of epoch {found.epoch}, as far as can be told, and not of one "
+                "run; leave one out, or rename what another program saved: "
+                "generator_epoch10.h5 is of epoch 10"
             )
-    epochs = sorted(frames)
-    for (earlier, record), (later, next_record) in itertools.pairwise(drawn[epoch] for epoch in epochs):
+    ordered = dict(sorted(files_read.items()))
+    for (earlier, record), (later, next_record) in itertools.pairwise(ordered.values()):
         if record and next_record and not record.leads_to(next_record):
             raise ClothingGANError(f"{earlier} and {later} are not of one run; name the files of one")
-    files.prepare_file(arguments.timelapse, "--timelapse")
-    captions = [f"epoch {epoch}" for epoch in epochs]
-    save_timelapse([frames[epoch] for epoch in epochs], captions, arguments.timelapse)
-    print(f"{shown(arguments.timelapse)}: epochs {', '.join(map(str, epochs))}")
-    return 0
+    return {epoch: path for epoch, (path, _) in ordered.items()}
 
 
 def make_walk(found: Checkpoint, arguments: argparse.Namespace) -> int:
