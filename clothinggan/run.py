@@ -362,7 +362,7 @@ class Run:
             yield f"--overwrite: {self.latest.name} is replaced at the first save" + (
                 f", and when an epoch is done these go: {', '.join(numbered)}" if numbered else ""
             )
-        if self.overwrites and (self.folder / "history.csv").exists():
+        if self.overwrites and self.workers.is_chief and (self.folder / "history.csv").exists():
             yield "--overwrite: history.csv and losses.png are written anew when an epoch is done"
         # Beside the next one, one fewer stays; to keep one is to keep none of these.
         surplus = record.numbered[: 1 - record.keep or None] if record.keep else []
