@@ -19,6 +19,7 @@ LISTED = dict(
 )
 FILES = sorted(WEIGHTS.glob("*.h5"))
 PREFIXES = {"clothing": "", "swift": "swift_"}  # of the names of the files about an example
+EPOCHS = {"clothing": 200, "swift": 60}
 
 
 def test_every_file_has_the_listed_digest():
@@ -39,11 +40,16 @@ def about(shipped, name):
     return WEIGHTS / f"{PREFIXES[shipped.record.preset]}{name}"
 
 
-def test_an_example_has_the_epoch_of_its_name_and_a_row_of_history_for_each(shipped):
-    assert shipped.record.epoch == checkpoint.epoch_in_name(shipped.path)
+def test_each_design_that_has_an_example_has_one():
+    assert [checkpoint.read(path).record.preset for path in FILES] == list(EPOCHS)
+
+
+def test_an_example_is_trained_to_its_end_and_has_a_row_of_history_for_each_epoch(shipped):
+    epoch = EPOCHS[shipped.record.preset]
+    assert shipped.record.epoch == checkpoint.epoch_in_name(shipped.path) == epoch
     with open(about(shipped, "history.csv"), newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["epoch"]) for row in rows] == list(range(1, shipped.record.epoch + 1))
+    assert [int(row["epoch"]) for row in rows] == list(range(1, epoch + 1))
     assert [float(row["d_loss"]) for row in rows] == [entry["d_loss"] for entry in shipped.record.history]
 
 
