@@ -164,7 +164,8 @@ class Lane:
 
 def start(folder: Path, data: Path) -> subprocess.Popen:
     """Starts a process that trains in a folder: from where it stands, or from the start."""
-    command = ["resume"] if any(folder.glob("*.h5")) else [*TRAIN, "--data", str(data)]
+    # What a kill within the first save has left is hidden, and nothing to go on from.
+    command = ["resume"] if any(folder.glob("[!.]*.h5")) else [*TRAIN, "--data", str(data)]
     return subprocess.Popen(
         [sys.executable, "-m", f"clothinggan.{command[0]}", *command[1:], "--out", str(folder)],
         cwd=CHECKOUT,
