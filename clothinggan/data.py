@@ -135,7 +135,12 @@ def is_from_tfds(source: str) -> bool:
 
 def default_source() -> str:
     """Returns the source where none is named: ``$CLOTHINGGAN_DATA``, else ``fashion_mnist``."""
-    return os.environ.get("CLOTHINGGAN_DATA") or "fashion_mnist"
+    return source_in_environment() or "fashion_mnist"
+
+
+def source_in_environment() -> str | None:
+    """Returns what ``$CLOTHINGGAN_DATA`` names, if it names anything."""
+    return os.environ.get("CLOTHINGGAN_DATA") or None
 
 
 def resolve(source: str) -> str:

@@ -150,19 +150,37 @@ def test_a_folder_that_holds_another_design_is_named_with_it(small_run, capsys):
     assert "has files of clothing, none of swift; leave --model out" in capsys.readouterr().err
 
 
-def test_the_images_of_the_run_are_taken_from_where_the_environment_has_them(
-    few_garments, tmp_path, monkeypatch, capsys
-):
-    first = shutil.copy(few_garments, tmp_path / "first.npz")
-    assert train.main(["--data", str(first), "--batch-size", "64", "--epochs", "1"]) == 0
-    Path(first).rename("moved.npz")
+@pytest.fixture
+def run_on_a_file(few_garments, tmp_path):
+    """The file that a run in this folder was trained on."""
+    path = Path(shutil.copy(few_garments, tmp_path / "garments.npz"))
+    assert train.main(["--data", str(path), "--batch-size", "64", "--epochs", "1"]) == 0
+    return path
+
+
+def test_images_that_are_there_are_taken_whatever_the_environment_names(run_on_a_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("CLOTHINGGAN_DATA", other_images(tmp_path / "other.npz"))
+    assert resume.main(["--more", "1"]) == 0
+
+
+def test_images_that_are_gone_are_taken_from_where_the_environment_has_them(run_on_a_file, monkeypatch):
+    run_on_a_file.rename("moved.npz")
     monkeypatch.setenv("CLOTHINGGAN_DATA", "moved.npz")
     assert resume.main(["--more", "1"]) == 0
+
+
+def test_other_images_in_the_environment_are_not_taken_for_those_that_are_gone(
+    run_on_a_file, tmp_path, monkeypatch, capsys
+):
+    run_on_a_file.unlink()
     monkeypatch.setenv("CLOTHINGGAN_DATA", other_images(tmp_path / "other.npz"))
-    Path("moved.npz").unlink()
-    capsys.readouterr()
     assert resume.main(["--more", "1"]) == 1
-    assert "moved.npz" in capsys.readouterr().err
+    assert "other.npz holds other images or labels than" in capsys.readouterr().err
+    monkeypatch.setenv("CLOTHINGGAN_DATA", "absent")
+    assert resume.main(["--more", "1"]) == 1
+    said = capsys.readouterr().err
+    assert "garments.npz" in said
+    assert "; and what CLOTHINGGAN_DATA names: " in said
 
 
 def test_keeping_and_measuring_can_be_ended(small_run, tmp_path):
