@@ -123,6 +123,8 @@ class Run:
         with contextlib.suppress(OSError):  # A disk that fails does not tell.
             if not self.last_saved.exists():
                 return f"the last file of this run, {self.last_saved}, is gone"
+        if self._has_saved and self.record.epoch == self.record.epochs:
+            return f"the run's last epoch is in {self.last_saved}"
         everywhere = " on every worker" if self.workers.cluster else ""
         if not self._has_saved:  # What this run was told to change is in no file.
             return f"go on from {self.last_saved} with the same command again{everywhere}"
@@ -268,7 +270,7 @@ class Run:
             kept = self._numbered(best["epoch"]).exists()
             print(
                 f"best of the {len(measured)} epochs measured: {best['epoch']}, FCD {best['fcd']:.3f}"
-                + ("" if kept else "; there is no file of it, which --save-every and --keep decide on")
+                + ("" if kept else "; there is no file of it here: --save-every and --keep decide on that")
             )
         print(f"done, at epoch {self.record.epochs}; look at the images with: {self._display_command()}")
         return 0
@@ -362,12 +364,10 @@ class Run:
             yield f"--overwrite: {self.latest.name} is replaced at the first save" + (
                 f", and when an epoch is done these go: {', '.join(numbered)}" if numbered else ""
             )
-        if self.overwrites and self.workers.is_chief and (self.folder / "history.csv").exists():
-            yield "--overwrite: history.csv and losses.png are written anew when an epoch is done"
         # Beside the next one, one fewer stays; to keep one is to keep none of these.
         surplus = record.numbered[: 1 - record.keep or None] if record.keep else []
         going = [path.name for path in map(self._numbered, surplus) if path.exists()]
-        if len(going) > 1:
+        if len(going) > 1 and self.workers.is_chief:
             yield f"--keep {record.keep}: with the next numbered file these go: {', '.join(going)}"
         if self.gan.preset.conditional:
             absent = [name for index, name in enumerate(CLASS_NAMES) if index not in self.labels]
@@ -391,17 +391,26 @@ class Run:
             yield
         except (StoppedBySignal, MovedFolderError):
             raise
-        except tf.errors.ResourceExhaustedError as error:
-            raise ClothingGANError(
-                f"out of memory, with batches of {self.record.batch_size}: free some, or train anew with a "
-                f"smaller --batch-size; {self.how_to_go_on()}"
-            ) from error
         except Exception as error:
-            if self._epoch_is_unsaved and self.workers.is_chief:
-                with contextlib.suppress(Exception):  # A picture that cannot be written costs no epoch.
-                    self.save()
             what = gone(self.workers.cluster, error) or described(error)
+            if isinstance(error, tf.errors.ResourceExhaustedError):
+                what = (
+                    f"out of memory, with batches of {self.record.batch_size}: free some, or train anew with "
+                    "a smaller --batch-size"
+                )
+            if self._rescue_epoch():
+                what += f"; epoch {self.record.epoch} is saved, without all that is drawn of it"
             raise ClothingGANError(f"{what}; {self.how_to_go_on()}") from error
+
+    def _rescue_epoch(self) -> bool:
+        """Saves a complete epoch of which a picture could not be written; whether there was one to save."""
+        if not (self._epoch_is_unsaved and self.workers.is_chief):
+            return False
+        try:
+            self.save()
+        except Exception:
+            return False
+        return True
 
     def _take_folder_over(self, *written: Path) -> None:
         """Removes what is further on than this run: from now on all that is here is its own."""

@@ -4,8 +4,10 @@ import math
 import re
 import sys
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
+import tensorflow as tf
 from conftest import SMALL
 
 from clothinggan import callbacks, checkpoint, resume, train
@@ -79,9 +81,24 @@ def test_a_picture_that_cannot_be_written_ends_the_run_and_costs_no_epoch(tmp_pa
     (tmp_path / "clothingGANepoch1.png").mkdir()
     assert train.main([*SMALL, "--epochs", "3", "--save-every", "1", "--strategy", "single"]) == 1
     assert capsys.readouterr().err.endswith(
-        "cannot write clothingGANepoch1.png: is a directory; go on from clothingGANepoch1.h5 with: "
-        "python -m clothinggan.resume --weights clothingGANepoch1.h5 --strategy single\n"
+        "cannot write clothingGANepoch1.png: is a directory; epoch 1 is saved, without all that is drawn of "
+        "it; go on from clothingGANepoch1.h5 with: python -m clothinggan.resume "
+        "--weights clothingGANepoch1.h5 --strategy single\n"
     )
+    assert checkpoint.read(tmp_path / "clothingGANepoch1.h5").record.epoch == 1
+
+
+def test_a_picture_of_the_last_epoch_that_cannot_be_written_leaves_nothing_to_go_on_with(tmp_path, capsys):
+    (tmp_path / "clothingGANepoch2.png").mkdir()
+    assert train.main([*SMALL, "--epochs", "2"]) == 1
+    assert capsys.readouterr().err.endswith("; the run's last epoch is in clothingGANepoch2.h5\n")
+
+
+def test_a_picture_that_there_is_no_memory_for_costs_no_epoch(tmp_path, monkeypatch, capsys):
+    error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+    monkeypatch.setattr(callbacks, "draw_losses", Mock(side_effect=error))
+    assert train.main([*SMALL, "--epochs", "2", "--save-every", "1"]) == 1
+    assert "out of memory, with batches of 16" in capsys.readouterr().err
     assert checkpoint.read(tmp_path / "clothingGANepoch1.h5").record.epoch == 1
 
 

@@ -140,7 +140,7 @@ def test_of_a_best_epoch_without_a_file_it_is_said_why(tmp_path, monkeypatch, ca
         evaluate.Judge, "brief_scores", lambda *_: {"fcd": next(scores)} | {"precision": 1.0, "recall": 1.0}
     )
     assert train.main([*SMALL, "--epochs", "2", "--evaluate-every", "1"]) == 0
-    assert "measured: 1, FCD 1.000; there is no file of it, which --save-every" in capsys.readouterr().out
+    assert "measured: 1, FCD 1.000; there is no file of it here: --save-every" in capsys.readouterr().out
 
 
 def test_a_figure_in_the_place_of_a_folder_is_refused_before_anything_is_measured(
