@@ -82,8 +82,6 @@ def load_data(
 ) -> Dataset:
     """Loads what --data names, else what a file was trained on, else what the environment names.
 
-    What a file was trained on may be elsewhere now: where the environment names the same images, it is these.
-
     Args:
         asked: The value of --data.
         record: The file's record; None where it has none.
@@ -96,33 +94,28 @@ def load_data(
     """
     if asked:
         named, by = asked, None
-    elif record and (moved := _named_by_environment(record)):
-        return moved
     elif record:
         named, by = record.data, f"which {weights} was trained on; say with --data where that is now"
     else:
         named, by = data.default_source(), "which the environment variable CLOTHINGGAN_DATA names"
-    check_source(cluster, named)
-    if data.is_from_tfds(named):
-        import_tensorflow()  # Before TensorFlow Datasets does it, with all that it says.
     try:
-        return data.load(named)
+        return _load(named, cluster)
     except ClothingGANError as error:
+        if record and not asked and (elsewhere := data.source_in_environment()):
+            try:
+                return _load(elsewhere, cluster)
+            except ClothingGANError as another:
+                raise ClothingGANError(f"{error}; and what CLOTHINGGAN_DATA names: {another}") from another
         if by is None or named in data.KEYWORDS:
             raise
         raise ClothingGANError(f"{error} ({by})") from error
 
 
-def _named_by_environment(record: Record) -> Dataset | None:
-    """The data that the environment names, where a run was trained on its images."""
-    source = data.default_source()
-    if source in data.KEYWORDS or data.is_from_tfds(source):
-        return None
-    with contextlib.suppress(ClothingGANError):
-        dataset = data.load(source)
-        if record.was_trained_on(dataset):
-            return dataset
-    return None
+def _load(source: str, cluster: Cluster | None) -> Dataset:
+    check_source(cluster, source)
+    if data.is_from_tfds(source):
+        import_tensorflow()  # Before TensorFlow Datasets does it, with all that it says.
+    return data.load(source)
 
 
 def garment_class(text: str) -> int:
@@ -287,8 +280,14 @@ def run_folder(
         files.prepare_folder(arguments.tensorboard, "--tensorboard")
     with files.sole_writer(arguments.out):
         later = folder.find_later(arguments.out, prefix, record, start)
+        foreign = folder.find_foreign(arguments.out, prefix, record, start)
         if not arguments.overwrite:
-            _refuse_others(arguments.out, later, folder.find_foreign(arguments.out, prefix, record, start))
+            _refuse_others(arguments.out, later, foreign)
+        elif foreign:
+            print(
+                f"note:     --overwrite: {foreign.name} is not of this run as far as can be told; "
+                "when an epoch is done history.csv and losses.png are replaced"
+            )
         with _naming_the_lost(cluster):
             yield later
 

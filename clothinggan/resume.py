@@ -109,17 +109,15 @@ def resume(arguments: argparse.Namespace) -> int:
 
 
 def _furthest(out: Path, model: str | None) -> Checkpoint:
-    found = {
-        preset.name: folder.find_checkpoints(out, preset.file_prefix, _pass_over)
-        for preset in PRESETS.values()
-    }
-    all_runs = {name: checkpoints for name, checkpoints in found.items() if checkpoints}
-    runs = {name: checkpoints for name, checkpoints in all_runs.items() if model in (None, name)}
-    if all_runs and not runs:
-        raise ClothingGANError(
-            f"{out.resolve()} has files of {' and '.join(all_runs)}, none of {model}; leave --model out"
-        )
+    presets = [PRESETS[model]] if model else PRESETS.values()
+    found = {preset.name: folder.find_checkpoints(out, preset.file_prefix, _pass_over) for preset in presets}
+    runs = {name: checkpoints for name, checkpoints in found.items() if checkpoints}
     if not runs:
+        others = [p.name for p in PRESETS.values() if folder.find_checkpoints(out, p.file_prefix)]
+        if others:
+            raise ClothingGANError(
+                f"{out.resolve()} has files of {' and '.join(others)}, none of {model}; leave --model out"
+            )
         raise ClothingGANError(
             f"there is no checkpoint in {out.resolve()}; name one with --weights, or --out"
         )
