@@ -103,23 +103,21 @@ def display(arguments: argparse.Namespace) -> int:
     """Shows or writes what the options say; returns the exit status."""
     if arguments.timelapse:
         return make_timelapse(arguments)
-    found = checkpoint.read(arguments.weights[0])
+    found = _read(arguments.weights[0], arguments)
     if arguments.export:
         return export(found, arguments)
     if arguments.walk:
         return make_walk(found, arguments)
     from clothinggan.figures import GRID_IMAGES, window_possible
 
-    classes = _classes(found, arguments)
     folder = arguments.save or (None if window_possible() else Path("."))
     if folder:
         files.prepare_folder(folder, "--save")
-    images, _ = _draw(found, GRID_IMAGES, arguments.seed, classes)
+    images, _ = _draw(found, GRID_IMAGES, arguments)
 
     stem = shown(found.path.stem)
     gallery = Gallery(folder)
-    asked = f" ({', '.join(CLASS_NAMES[index] for index in arguments.classes)})" if arguments.classes else ""
-    gallery.add_grid(images, f"{stem}: generated{asked}", f"{stem}_generated.png")
+    gallery.add_grid(images, f"{stem}: generated{_asked_for(arguments)}", f"{stem}_generated.png")
     gallery.add_image(images[0], f"{stem}: generated, enlarged", f"{stem}_enlarged.png")
     refusal = None
     if not arguments.no_real:
@@ -141,11 +139,10 @@ def display(arguments: argparse.Namespace) -> int:
 
 def export(found: Checkpoint, arguments: argparse.Namespace) -> int:
     """Writes generated images and their latent vectors to an .npz file; returns the exit status."""
-    classes = _classes(found, arguments)
     files.prepare_file(arguments.export, "--export")
-    images, latent_vectors = _draw(found, arguments.count or EXPORTED_IMAGES, arguments.seed, classes)
+    images, latent_vectors = _draw(found, arguments.count or EXPORTED_IMAGES, arguments)
     arrays = {"images": images, "latent_vectors": latent_vectors}
-    if classes:
+    if classes := _classes(found, arguments):
         arrays["classes"] = np.resize(classes, len(images))
     with files.replacing(arguments.export) as temporary:
         np.savez_compressed(temporary, **arrays)
@@ -159,18 +156,18 @@ def make_timelapse(arguments: argparse.Namespace) -> int:
 
     files_of_run = _in_order(arguments)
     files.prepare_file(arguments.timelapse, "--timelapse")
-    frames = []
-    for path in files_of_run.values():
+    frames, epochs = [], []
+    for path in files_of_run:
         found = checkpoint.read(path)
-        images, _ = _draw(found, GRID_IMAGES, arguments.seed, _classes(found, arguments))
-        frames.append(tile(images))
-    save_timelapse(frames, [f"epoch {epoch}" for epoch in files_of_run], arguments.timelapse)
-    print(f"{shown(arguments.timelapse)}: epochs {', '.join(map(str, files_of_run))}")
+        frames.append(tile(_draw(found, GRID_IMAGES, arguments)[0]))
+        epochs.append(found.epoch)  # By now a run that goes on may have written its latest file anew.
+    save_timelapse(frames, [f"epoch {epoch}" for epoch in epochs], arguments.timelapse)
+    print(f"{shown(arguments.timelapse)}: epochs {', '.join(map(str, epochs))}")
     return 0
 
 
-def _in_order(arguments: argparse.Namespace) -> dict[int, Path]:
-    """The files of a run by their epochs, the first epoch first; one file for each.
+def _in_order(arguments: argparse.Namespace) -> list[Path]:
+    """The files of a run, one for each epoch, the first epoch first.
 
     Raises:
         ClothingGANError: If they are not of one run, or cannot be read or asked for what is to be drawn.
@@ -178,34 +175,34 @@ def _in_order(arguments: argparse.Namespace) -> dict[int, Path]:
     files_read: dict[int, tuple[Path, Record | None]] = {}
     # Each is read again when it is drawn: all of a long run's files fill the memory.
     for path in arguments.weights:
-        found = checkpoint.read(path)
-        _classes(found, arguments)
+        found = _read(path, arguments)
         other, record = files_read.setdefault(found.epoch, (path, found.record))
         # The last numbered file and the latest may be of the same epoch.
-        if path != other and not (record and found.record and record.leads_to(found.record)):
+        alike = path.samefile(other) or (record and found.record and record.leads_to(found.record))
+        if not alike:
             raise ClothingGANError(
                 f"{other} and {path} are both of epoch {found.epoch}, as far as can be told, and not of one "
                 "run; leave one out, or rename what another program saved: "
                 "generator_epoch10.h5 is of epoch 10"
             )
-    ordered = dict(sorted(files_read.items()))
-    for (earlier, record), (later, next_record) in itertools.pairwise(ordered.values()):
-        if record and next_record and not record.leads_to(next_record):
+    ordered = [files_read[epoch] for epoch in sorted(files_read)]
+    of_runs = [(path, record) for path, record in ordered if record]
+    for (earlier, record), (later, next_record) in itertools.pairwise(of_runs):
+        if not record.leads_to(next_record):
             raise ClothingGANError(f"{earlier} and {later} are not of one run; name the files of one")
-    return {epoch: path for epoch, (path, _) in ordered.items()}
+    return [path for path, _ in ordered]
 
 
 def make_walk(found: Checkpoint, arguments: argparse.Namespace) -> int:
     """Writes an animation of several walks side by side that ends where it began; returns the exit status."""
-    classes = _classes(found, arguments)
     files.prepare_file(arguments.walk, "--walk")
-    surroundings.import_tensorflow()
     from clothinggan.figures import save_gif, tile
     from clothinggan.models import draw_latent_vectors, generate, walk
 
     size = found.generator.input_shape[-1]
     # Each walker sets out from another class, and all take the classes in their order.
     turns = np.add.outer(np.arange(WALK_STATIONS), np.arange(WALKERS)).ravel()
+    classes = _classes(found, arguments)
     asked = np.take(classes, turns, mode="wrap") if classes else None
     stations = draw_latent_vectors(WALK_STATIONS * WALKERS, size, arguments.seed, asked)
     way = walk(stations.reshape(WALK_STATIONS, WALKERS, size), WALK_STEPS, len(found.classes or ()))
@@ -213,6 +210,15 @@ def make_walk(found: Checkpoint, arguments: argparse.Namespace) -> int:
     save_gif([tile(frame) for frame in images], arguments.walk, [WALK_SECONDS] * len(images))
     print(f"{shown(arguments.walk)}: {WALKERS} walks through {WALK_STATIONS} latent vectors each")
     return 0
+
+
+def _read(path: Path, arguments: argparse.Namespace) -> Checkpoint:
+    """A file that holds a generator, which can be asked for what the options say."""
+    found = checkpoint.read(path)
+    _classes(found, arguments)
+    surroundings.import_tensorflow()
+    _ = found.generator
+    return found
 
 
 def _classes(found: Checkpoint, arguments: argparse.Namespace) -> Sequence[int] | None:
@@ -225,11 +231,16 @@ def _classes(found: Checkpoint, arguments: argparse.Namespace) -> Sequence[int] 
     return arguments.classes or found.classes
 
 
-def _draw(
-    found: Checkpoint, count: int, seed: int, classes: Sequence[int] | None
-) -> tuple[np.ndarray, np.ndarray]:
-    surroundings.import_tensorflow()
-    return found.draw(count, seed, classes)
+def _asked_for(arguments: argparse.Namespace) -> str:
+    """What of the classes that are asked for a title has room for."""
+    names = [CLASS_NAMES[index] for index in arguments.classes or ()]
+    if len(names) > 3:
+        names[2:] = [f"{len(names) - 2} more"]
+    return f" ({', '.join(names)})" if names else ""
+
+
+def _draw(found: Checkpoint, count: int, arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    return found.draw(count, arguments.seed, _classes(found, arguments))
 
 
 class Gallery:

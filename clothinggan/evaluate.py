@@ -89,12 +89,11 @@ def evaluate(arguments: argparse.Namespace) -> int:
     dataset = options.load_data(arguments.data, records.get(recorded), recorded)
     _say_where_images_differ(records, dataset)
     judge = Judge(dataset, arguments.images, _show_progress)
+    surroundings.import_tensorflow()
+    for path in arguments.weights:
+        _ = checkpoint.read(path).generator  # What holds none is refused before others are measured.
     if arguments.figure:
         files.prepare_file(arguments.figure, "--figure")
-    surroundings.import_tensorflow()
-
-    for path in arguments.weights[1:]:
-        _ = checkpoint.read(path).generator  # What holds none is refused before others are measured.
     lines = [_measure(checkpoint.read(path), judge, arguments.seed) for path in arguments.weights]
     best = min(lines, key=lambda line: line.scores.fcd)
     references = [Line(name, None, scores) for name, scores in judge.reference_scores().items()]

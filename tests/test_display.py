@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from conftest import stranger
@@ -97,6 +98,36 @@ def test_a_timelapse_through_the_files_of_two_runs_is_refused(small_run, small_s
     assert display.main(["--weights", *files, "--timelapse", "x.gif"]) == 1
     assert f"{files[0]} and {files[1]} are not of one run" in capsys.readouterr().err
     assert not Path("x.gif").exists()
+
+
+def test_a_file_without_a_run_between_two_does_not_join_them(small_run, small_swift, tmp_path, capsys):
+    between = tmp_path / "generator_epoch2.h5"
+    checkpoint.load_generator(small_run / "clothingGANepoch2.h5").save(between)
+    files = small_swift, str(between), str(small_run / "clothingGANepoch3.h5")
+    assert display.main(["--weights", *files, "--timelapse", "x.gif"]) == 1
+    assert f"{files[0]} and {files[2]} are not of one run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", [["--save", "new"], ["--export", "new/x.npz"], ["--timelapse", "new/x.gif"]])
+def test_a_file_without_a_generator_is_refused_before_a_folder_is_made(what, tmp_path, capsys):
+    keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)]).save(tmp_path / "x.h5")
+    assert display.main(["--weights", "x.h5", *what]) == 1
+    assert "x.h5 is not a generator" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["x.h5"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ([], "generated"),
+        (["bag"], "generated (Bag)"),
+        (["0", "1", "2", "3", "4"], "generated (T-shirt/top, Trouser, 3 more)"),
+    ],
+)
+def test_a_title_names_the_garments_that_were_asked_for(asked, said, small_swift, windows):
+    options = ["--class", *asked] if asked else []
+    assert display.main(["--weights", small_swift, "--no-real", *options]) == 0
+    assert windows[0] == f"swiftGANepoch1: {said}"
 
 
 @pytest.mark.parametrize(
