@@ -20,8 +20,10 @@ def main() -> int:
         print(f"clothinggan {__version__}")
         return 0
     if asked not in ([], ["--help"], ["-h"]):
-        names = ", ".join(f"python -m clothinggan.{command}" for command in COMMANDS)
-        print(f"clothinggan: error: with a dot in between, the commands are {names}", file=sys.stderr)
+        command = (
+            f"say python -m clothinggan.{asked[0]}, with a dot" if asked[0] in COMMANDS else "no command"
+        )
+        print(f"clothinggan: error: {command}; see python -m clothinggan --help", file=sys.stderr)
         return 2
     print(f"ClothingGAN {__version__}: small GANs on Fashion-MNIST\n")
     for command, purpose in COMMANDS.items():
