@@ -38,6 +38,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 settings = ("TF_CONFIG", "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "TF_XLA_FLAGS", "XLA_FLAGS")
 for name in settings:
     os.environ.pop(name, None)
+FASHION_MNIST = os.environ.get("CLOTHINGGAN_DATA", "")
 
 surroundings.import_tensorflow()
 
@@ -60,17 +61,16 @@ def _own_surroundings(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", str(MATPLOTLIBS_FONTS)))
     displays = ("DISPLAY", "WAYLAND_DISPLAY")
-    for name in (*displays, "KERAS_HOME", "XDG_CACHE_HOME", "CLOTHINGGAN_DEBUG"):
+    for name in (*displays, "CLOTHINGGAN_DATA", "CLOTHINGGAN_DEBUG", "KERAS_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")
 def fashion_mnist() -> data.Dataset:
     """All of Fashion-MNIST, where a folder of it is at hand."""
-    folder = os.environ.get("CLOTHINGGAN_DATA", "")
-    if not os.path.isdir(folder):
+    if not os.path.isdir(FASHION_MNIST):
         pytest.skip("CLOTHINGGAN_DATA names no folder")
-    return data.load(folder)
+    return data.load(FASHION_MNIST)
 
 
 @pytest.fixture(scope="session")

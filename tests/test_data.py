@@ -144,7 +144,6 @@ def test_sample_is_built_in():
 
 
 def test_the_default_is_fashion_mnist_unless_the_environment_names_another(monkeypatch):
-    monkeypatch.delenv("CLOTHINGGAN_DATA", raising=False)
     assert data.default_source() == "fashion_mnist"
     monkeypatch.setenv("CLOTHINGGAN_DATA", "sample")
     assert data.default_source() == "sample"
