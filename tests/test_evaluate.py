@@ -143,7 +143,7 @@ def test_of_a_best_epoch_without_a_file_it_is_said_why(tmp_path, monkeypatch, ca
     assert "measured: 1, FCD 1.000; there is no file of it here: --save-every" in capsys.readouterr().out
 
 
-def test_a_figure_in_the_place_of_a_folder_is_refused_before_anything_is_measured(
+def test_a_folder_in_the_place_of_the_figure_is_refused_before_anything_is_measured(
     weights, tmp_path, monkeypatch, capsys
 ):
     (tmp_path / "x.png").mkdir()

@@ -77,7 +77,7 @@ def test_an_earlier_runs_folder_is_refused_and_left_as_it_was(small_run, capsys)
     assert snapshot(small_run) == before
 
 
-def test_overwrite_says_what_goes_also_of_another_design(small_run, small_swift, tmp_path, capsys):
+def test_overwrite_says_what_goes_also_of_another_design(small_run, tmp_path, capsys):
     shutil.copytree(small_run, tmp_path / "run")
     assert train.main([*SMALL, "--model", "swift", "--epochs", "1", "--out", "run", "--overwrite"]) == 0
     said = capsys.readouterr().out
