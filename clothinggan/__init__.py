@@ -8,9 +8,9 @@
 
 from pkgutil import resolve_name
 
-from clothinggan import surroundings
+from clothinggan import environment
 
-surroundings.set_right()
+environment.set_right()
 
 __version__ = "1.0.0"
 
@@ -19,8 +19,8 @@ _HOMES = {
     "PRESETS": "clothinggan.presets:PRESETS",
     "draw_latent_vectors": "clothinggan.models:draw_latent_vectors",
     "generate": "clothinggan.models:generate",
-    "load_data": "clothinggan.data:load",
-    "load_generator": "clothinggan.checkpoint:load_generator",
+    "load_data": "clothinggan.data.sources:load",
+    "load_generator": "clothinggan.checkpoint.restore:load_generator",
 }
 __all__ = [*_HOMES, "__version__"]
 
@@ -29,5 +29,5 @@ def __getattr__(name: str) -> object:
     # On first use: importing the package does not wait for TensorFlow.
     if name not in _HOMES:
         raise AttributeError(f"module 'clothinggan' has no attribute '{name}'")
-    surroundings.use_onednn()
+    environment.use_onednn()
     return resolve_name(_HOMES[name])

@@ -3,7 +3,7 @@
 import sys
 
 from clothinggan import __version__
-from clothinggan.options import reporting_errors
+from clothinggan.cli.options import reporting_errors
 
 COMMANDS = {
     "train": "train a GAN from the start",

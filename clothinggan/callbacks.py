@@ -14,7 +14,7 @@ import keras
 from matplotlib.figure import Figure
 
 from clothinggan import files
-from clothinggan.checkpoint import HISTORY_COLUMNS, MEASURED_COLUMNS
+from clothinggan.checkpoint.record import HISTORY_COLUMNS, MEASURED_COLUMNS
 from clothinggan.errors import ClothingGANError, shown
 from clothinggan.figures import GRID_IMAGES, GRID_INCHES, draw_grid, draw_image, draw_losses, save_png
 from clothinggan.signals import StoppedBySignal, StopRequests

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clothinggan import checkpoint, files, options, surroundings
-from clothinggan.checkpoint import Checkpoint, Record
-from clothinggan.data import CLASS_NAMES
+from clothinggan import environment, files
+from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
+from clothinggan.checkpoint.record import Record
+from clothinggan.cli import options
+from clothinggan.data.sources import CLASS_NAMES
 from clothinggan.errors import ClothingGANError, shown
 from clothinggan.signals import unwinding
 
@@ -144,7 +146,7 @@ def export(found: Checkpoint, arguments: argparse.Namespace) -> int:
     arrays = {"images": images, "latent_vectors": latent_vectors}
     if classes := _classes(found, arguments):
         arrays["classes"] = np.resize(classes, len(images))
-    with files.replacing(arguments.export) as temporary:
+    with files.atomic_write(arguments.export) as temporary:
         np.savez_compressed(temporary, **arrays)
     print(f"{shown(arguments.export)}: {len(images):,} images, float32 in [0, 1], and their latent vectors")
     return 0
@@ -158,7 +160,7 @@ def make_timelapse(arguments: argparse.Namespace) -> int:
     files.prepare_file(arguments.timelapse, "--timelapse")
     frames, epochs = [], []
     for path in files_of_run:
-        found = checkpoint.read(path)
+        found = read_checkpoint(path)
         frames.append(tile(_draw(found, GRID_IMAGES, arguments)[0]))
         epochs.append(found.epoch)  # By now a run that goes on may have written its latest file anew.
     save_timelapse(frames, [f"epoch {epoch}" for epoch in epochs], arguments.timelapse)
@@ -196,17 +198,19 @@ def _in_order(arguments: argparse.Namespace) -> list[Path]:
 def make_walk(found: Checkpoint, arguments: argparse.Namespace) -> int:
     """Writes an animation of several walks side by side that ends where it began; returns the exit status."""
     files.prepare_file(arguments.walk, "--walk")
+    from clothinggan.checkpoint.restore import restore_generator
     from clothinggan.figures import save_gif, tile
     from clothinggan.models import draw_latent_vectors, generate, walk
 
-    size = found.generator.input_shape[-1]
+    generator = restore_generator(found)
+    size = generator.input_shape[-1]
     # Each walker sets out from another class, and all take the classes in their order.
     turns = np.add.outer(np.arange(WALK_STATIONS), np.arange(WALKERS)).ravel()
     classes = _classes(found, arguments)
     asked = np.take(classes, turns, mode="wrap") if classes else None
     stations = draw_latent_vectors(WALK_STATIONS * WALKERS, size, arguments.seed, asked)
     way = walk(stations.reshape(WALK_STATIONS, WALKERS, size), WALK_STEPS, len(found.classes or ()))
-    images = generate(found.generator, way.reshape(-1, size)).reshape(-1, WALKERS, 28, 28)
+    images = generate(generator, way.reshape(-1, size)).reshape(-1, WALKERS, 28, 28)
     save_gif([tile(frame) for frame in images], arguments.walk, [WALK_SECONDS] * len(images))
     print(f"{shown(arguments.walk)}: {WALKERS} walks through {WALK_STATIONS} latent vectors each")
     return 0
@@ -214,10 +218,12 @@ def make_walk(found: Checkpoint, arguments: argparse.Namespace) -> int:
 
 def _read(path: Path, arguments: argparse.Namespace) -> Checkpoint:
     """A file that holds a generator, which can be asked for what the options say."""
-    found = checkpoint.read(path)
+    found = read_checkpoint(path)
     _classes(found, arguments)
-    surroundings.import_tensorflow()
-    _ = found.generator
+    environment.import_tensorflow()
+    from clothinggan.checkpoint.restore import restore_generator
+
+    restore_generator(found)
     return found
 
 
@@ -240,7 +246,9 @@ def _asked_for(arguments: argparse.Namespace) -> str:
 
 
 def _draw(found: Checkpoint, count: int, arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
-    return found.draw(count, arguments.seed, _classes(found, arguments))
+    from clothinggan.checkpoint.restore import draw_images, restore_generator
+
+    return draw_images(found, restore_generator(found), count, arguments.seed, _classes(found, arguments))
 
 
 class Gallery:

@@ -6,15 +6,23 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clothinggan import checkpoint, classifier, data, files, options, surroundings
-from clothinggan.checkpoint import Checkpoint, Record
-from clothinggan.data import Dataset
+from clothinggan import environment, files
+from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
+from clothinggan.checkpoint.record import Record
+from clothinggan.cli import options
+from clothinggan.data import sources
+from clothinggan.data.sources import Dataset
 from clothinggan.errors import shown
-from clothinggan.quality import IMAGES, MIN_IMAGES, Judge, Scores
+from clothinggan.evaluation import classifier
+from clothinggan.evaluation.evaluator import IMAGES, MIN_IMAGES, Judge, Scores
 from clothinggan.signals import unwinding
+
+if TYPE_CHECKING:
+    import keras
 
 EXPLANATION = """\
 FCD, KCD: Fréchet and kernel distance (KCD times 1000, with its standard error) in the features of this
@@ -84,17 +92,19 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def evaluate(arguments: argparse.Namespace) -> int:
     """Measures as the options say; returns the exit status."""
     # Here all are looked at, and each is read again in its turn: all of a long run's files fill the memory.
-    records = {path: checkpoint.read(path).record for path in arguments.weights}
+    records = {path: read_checkpoint(path).record for path in arguments.weights}
     recorded = next((path for path, record in records.items() if record), None)
     dataset = options.load_data(arguments.data, records.get(recorded), recorded)
     _say_where_images_differ(records, dataset)
     judge = Judge(dataset, arguments.images, _show_progress)
-    surroundings.import_tensorflow()
+    environment.import_tensorflow()
+    from clothinggan.checkpoint.restore import restore_generator
+
     for path in arguments.weights:
-        _ = checkpoint.read(path).generator  # What holds none is refused before others are measured.
+        restore_generator(read_checkpoint(path))  # What holds none is refused before others are measured.
     if arguments.figure:
         files.prepare_file(arguments.figure, "--figure")
-    lines = [_measure(checkpoint.read(path), judge, arguments.seed) for path in arguments.weights]
+    lines = [_measure(read_checkpoint(path), judge, arguments.seed) for path in arguments.weights]
     best = min(lines, key=lambda line: line.scores.fcd)
     references = [Line(name, None, scores) for name, scores in judge.reference_scores().items()]
     _show_progress("", 0, 0)
@@ -109,7 +119,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _say_where_images_differ(records: dict[Path, Record | None], dataset: Dataset) -> None:
-    others = [str(path) for path, record in records.items() if record and not record.was_trained_on(dataset)]
+    others = [str(path) for path, record in records.items() if record and not dataset.was_trained_on(record)]
     if others:
         print(
             f"note: trained on other images than the training images of {shown(dataset.source)}: "
@@ -121,20 +131,30 @@ def _say_where_images_differ(records: dict[Path, Record | None], dataset: Datase
 
 def _measure(file: Checkpoint, judge: Judge, seed: int) -> Line:
     what = f"{file.path.name}: generating"
-    images, _ = file.draw(judge.count, seed, progress=lambda done: _show_progress(what, done, judge.count))
+    from clothinggan.checkpoint.restore import draw_images, restore_generator
+
+    def show(done: int) -> None:
+        _show_progress(what, done, judge.count)
+
+    generator = restore_generator(file)
+    images, _ = draw_images(file, generator, judge.count, seed, progress=show)
     classes = np.resize(file.classes, judge.count) if file.classes else None
     scores = judge.scores(images, classes)
     first = images[:FIGURE_CANDIDATES].copy()
-    return Line(str(file.path), file.epoch, scores, _discriminator_accuracy(file, judge), first)
+    return Line(str(file.path), file.epoch, scores, _discriminator_accuracy(file, generator, judge), first)
 
 
-def _discriminator_accuracy(file: Checkpoint, judge: Judge) -> tuple[float, float] | None:
+def _discriminator_accuracy(
+    file: Checkpoint, generator: "keras.Model", judge: Judge
+) -> tuple[float, float] | None:
     if not file.preset or (file.classes and judge.train_labels is None):
         return None
     # Of the images that it was trained on, as during the training.
     trained_on = slice(file.record.examples)
     labels = None if judge.train_labels is None else judge.train_labels[trained_on]
-    return file.gan().accuracy(judge.train_images[trained_on], labels)
+    from clothinggan.checkpoint.restore import restore_gan
+
+    return restore_gan(file, generator).accuracy(judge.train_images[trained_on], labels)
 
 
 def _as_table(lines: list[Line], references: list[Line], best: Line, count: int, source: str) -> str:
@@ -167,7 +187,7 @@ def _as_table(lines: list[Line], references: list[Line], best: Line, count: int,
                 *accuracies,
             ]
         )
-    shares = [["share of", *(name.split("/")[0] for name in data.CLASS_NAMES)]]
+    shares = [["share of", *(name.split("/")[0] for name in sources.CLASS_NAMES)]]
     shares += [
         [shown(line.name), *(f"{share:.1%}" for share in line.scores.class_shares)]
         for line in [*lines, *references]
@@ -222,7 +242,7 @@ def _as_json(lines: list[Line], references: list[Line], best: Line, count: int, 
         "data": source,
         "images": count,
         "classifier": classifier.facts()["sha256"],
-        "classes": list(data.CLASS_NAMES),
+        "classes": list(sources.CLASS_NAMES),
         "best": best.name,
         "files": [entry(line) for line in lines],
         "references": [entry(line) for line in references],
@@ -240,7 +260,7 @@ def _draw(line: Line, judge: Judge, path: Path) -> None:
     nearest = np.argsort(near.distances)[:FIGURE_NEIGHBOURS]
     pairs = [(images[i], judge.train_images[near.indices[i]], float(near.distances[i])) for i in nearest]
     _show_progress("", 0, 0)
-    figure = draw_judged(first, [data.CLASS_NAMES[index] for index in classes], pairs, line.name)
+    figure = draw_judged(first, [sources.CLASS_NAMES[index] for index in classes], pairs, line.name)
     save_png(figure, path)
 
 

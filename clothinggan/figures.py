@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont, ImageSequence
 
-from clothinggan.files import replacing
+from clothinggan.files import atomic_write
 
 # The pictures are ours: a matplotlibrc may turn them upside down, or set type by a program that is not there.
 matplotlib.rcdefaults()
@@ -149,7 +149,7 @@ def draw_losses(history: Sequence[dict[str, float]]) -> Figure:
 
 def save_png(figure: Figure, path: Path) -> None:
     """Writes a figure as a PNG file; it appears whole or not at all."""
-    with replacing(path) as temporary, warnings.catch_warnings():
+    with atomic_write(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # A file's name may have letters that the font has not.
         figure.savefig(temporary, dpi=100)
 
@@ -199,7 +199,7 @@ def window_possible() -> bool:
 def _save_animation(
     pictures: Sequence[Image.Image], path: Path, seconds: Sequence[float], **options: object
 ) -> None:
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         pictures[0].save(
             temporary,
             save_all=True,

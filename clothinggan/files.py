@@ -15,7 +15,7 @@ _TEMPORARY = ".clothinggan-"
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Gives a temporary path to write to, and moves it to ``path`` when the block ends without error.
 
     The temporary file is hidden, lies in the same folder and ends like ``path``. Whatever happens,
@@ -40,13 +40,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def copy(source: Path, target: Path) -> None:
     """Copies a file; ``target`` appears whole or not at all."""
-    with replacing(target) as temporary:
+    with atomic_write(target) as temporary:
         shutil.copyfile(source, temporary)
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file; it appears whole or not at all."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

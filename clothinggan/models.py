@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from clothinggan import fast
+from clothinggan import fast_layers
 from clothinggan.errors import ClothingGANError, first_line
 from clothinggan.presets import CLASSES, Preset
 
@@ -201,13 +201,13 @@ class Composite(keras.Model):
 
     def draw(self, latent_vectors: tf.Tensor, training: bool) -> tf.Tensor:
         """The generator's half: latent vectors (n, input_size) to images (n, 28, 28, 1) in [0, 1]."""
-        outputs = fast.apply(self.generator, latent_vectors, training, self.computes_in)
+        outputs = fast_layers.apply(self.generator, latent_vectors, training, self.computes_in)
         return (outputs + 1) / 2 if ends_in_tanh(self.generator) else outputs
 
     def judge(self, images: tf.Tensor, training: bool) -> tf.Tensor:
         """The frozen half: images (n, 28, 28, 1) to logits (n, 1 or CLASSES)."""
         training = training and self.dropout
-        return fast.apply(self.discriminator, images, training, self.computes_in, logits=True)
+        return fast_layers.apply(self.discriminator, images, training, self.computes_in, logits=True)
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
@@ -290,7 +290,7 @@ def _graph(generator: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     It is kept with the generator, and goes with it: a function for all would keep them all in memory.
     """
     if not hasattr(generator, "clothinggan_graph"):
-        compute = partial(fast.apply, generator, training=False)
+        compute = partial(fast_layers.apply, generator, training=False)
         generator.clothinggan_graph = tf.function(compute, autograph=False)
     return generator.clothinggan_graph
 

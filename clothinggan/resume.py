@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clothinggan import checkpoint, folder, options, surroundings, workers
-from clothinggan.checkpoint import MAX_EPOCHS, Checkpoint, Record
-from clothinggan.cluster import Cluster, find_cluster
-from clothinggan.data import Dataset
+from clothinggan import environment
+from clothinggan.checkpoint import run_folder
+from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
+from clothinggan.checkpoint.record import MAX_EPOCHS, Record
+from clothinggan.cli import options
+from clothinggan.data.sources import Dataset
+from clothinggan.distributed import workers
+from clothinggan.distributed.cluster import Cluster, find_cluster
 from clothinggan.errors import ClothingGANError, shown
 from clothinggan.presets import DEFAULT_PRESET, PRESETS, Preset
 
@@ -58,7 +62,7 @@ def resume(arguments: argparse.Namespace) -> int:
     """Goes on as the options say; returns the exit status."""
     cluster = find_cluster(arguments.strategy)
     if arguments.weights:
-        found = checkpoint.read(arguments.weights)
+        found = read_checkpoint(arguments.weights)
     else:
         found = _furthest(arguments.out, arguments.model)
     preset = _preset(found, arguments.model)
@@ -67,23 +71,24 @@ def resume(arguments: argparse.Namespace) -> int:
 
     # Of somebody else's file there may be no other copy: it is not this run's to replace.
     start = found.path if found.record else None
-    with options.run_folder(arguments, preset.file_prefix, cluster, record, start) as later:
+    with options.open_run_folder(arguments, preset.file_prefix, cluster, record, start) as later:
         # It was read before the folder was this run's alone.
         if found.has_changed():
             raise ClothingGANError(f"{found.path} was written anew while it was read; resume again")
-        surroundings.import_tensorflow()
+        environment.import_tensorflow()
+        from clothinggan.checkpoint.restore import restore_generator, restore_state
+        from clothinggan.gan import GAN
         from clothinggan.models import build_networks
         from clothinggan.run import Run, device_names, library_versions, thread_count
-        from clothinggan.training import GAN
 
         digests = [file.digest for file in (found, other) if file and cluster]
         team = workers.gather(arguments.strategy, cluster, record.terms(digests), arguments.wait)
         with team.strategy.scope():
             _, discriminator = build_networks(preset, record.seed)
-            generator = found.generator  # Made second: the seed decides on its dropout too.
+            generator = restore_generator(found)  # Made second: the seed decides on its dropout too.
         gan = GAN(preset, generator, discriminator, record.seed, record.precision, team.strategy)
         if found.record:
-            found.restore(gan)
+            restore_state(found, gan)
             here = {"threads": thread_count(), "processor": device_names()}
             _say_what_differs(found.record, library_versions() | here)
         elif other:
@@ -110,10 +115,12 @@ def resume(arguments: argparse.Namespace) -> int:
 
 def _furthest(out: Path, model: str | None) -> Checkpoint:
     presets = [PRESETS[model]] if model else PRESETS.values()
-    found = {preset.name: folder.find_checkpoints(out, preset.file_prefix, _pass_over) for preset in presets}
+    found = {
+        preset.name: run_folder.find_checkpoints(out, preset.file_prefix, _pass_over) for preset in presets
+    }
     runs = {name: checkpoints for name, checkpoints in found.items() if checkpoints}
     if not runs:
-        others = [p.name for p in PRESETS.values() if folder.find_checkpoints(out, p.file_prefix)]
+        others = [p.name for p in PRESETS.values() if run_folder.find_checkpoints(out, p.file_prefix)]
         if others:
             raise ClothingGANError(
                 f"{out.resolve()} has files of {' and '.join(others)}, none of {model}; leave --model out"
@@ -154,13 +161,14 @@ def _discriminator_file(found: Checkpoint, path: Path | None) -> Checkpoint | No
         raise ClothingGANError(
             f"{found.path} holds its own discriminator; leave --discriminator-weights {path} out"
         )
-    return checkpoint.read(path)
+    return read_checkpoint(path)
 
 
 def _take_on(file: Checkpoint, discriminator: "keras.Model", preset: Preset) -> None:
+    from clothinggan.checkpoint.restore import restore_discriminator
     from clothinggan.models import take_on_weights
 
-    if not take_on_weights(discriminator, file.discriminator):
+    if not take_on_weights(discriminator, restore_discriminator(file)):
         raise ClothingGANError(
             f"{file.path} holds another discriminator than {preset.name}'s; name its design with --model, "
             "or leave --discriminator-weights out to start a discriminator afresh"

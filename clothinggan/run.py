@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from clothinggan import __version__, checkpoint, fast, files
+from clothinggan import __version__, fast_layers, files
 from clothinggan.callbacks import (
     Checkpoints,
     EventFile,
@@ -27,15 +27,16 @@ from clothinggan.callbacks import (
     ProgressBar,
     SheetWindow,
 )
-from clothinggan.checkpoint import Record
-from clothinggan.data import CLASS_NAMES, Dataset
+from clothinggan.checkpoint.file import check_size, file_name, read_checkpoint, save_checkpoint
+from clothinggan.checkpoint.record import Record
+from clothinggan.data.sources import CLASS_NAMES, Dataset
+from clothinggan.distributed.workers import Workers, gone
+from clothinggan.environment import core_count, processor_name
 from clothinggan.errors import ClothingGANError, MovedFolderError, described, shown
+from clothinggan.evaluation.evaluator import Judge
 from clothinggan.figures import window_possible
-from clothinggan.machine import core_count, processor_name
-from clothinggan.quality import Judge
+from clothinggan.gan import GAN, arrays_to_learn, batches
 from clothinggan.signals import StoppedBySignal, StopRequests, stop_requests
-from clothinggan.training import GAN, arrays_to_learn, batches
-from clothinggan.workers import Workers, gone
 
 
 class Run:
@@ -81,7 +82,7 @@ class Run:
                 "use fewer of them, or train with a larger --batch-size"
             )
         if workers.is_chief:
-            checkpoint.check_size(gan.averaged_generator, gan.state())
+            check_size(gan.averaged_generator, gan.state())
         self.workers = workers
         # Made first, so that data without test images is refused before the training and not after it.
         self.judge = Judge(dataset) if record.evaluate_every and workers.is_chief else None
@@ -107,7 +108,7 @@ class Run:
     @property
     def latest(self) -> Path:
         """The file that is written most often."""
-        return self.folder / checkpoint.file_name(self.prefix, None)
+        return self.folder / file_name(self.prefix, None)
 
     def is_milestone(self) -> bool:
         """Whether the epoch just completed gets a numbered file."""
@@ -191,7 +192,7 @@ class Run:
         return self._save_latest()
 
     def _save_latest(self) -> None:
-        checkpoint.save(self.latest, self.gan.averaged_generator, self.record, self.gan.state())
+        save_checkpoint(self.latest, self.gan.averaged_generator, self.record, self.gan.state())
         self._note_saved(self.latest)
         # In mid-epoch there is not much yet: --overwrite that was a mistake has cost no numbered file.
         if self.record.step_in_epoch == 0:
@@ -205,7 +206,7 @@ class Run:
         record = self.record
         record.numbered = [epoch for epoch in record.numbered if epoch < record.epoch] + [record.epoch]
         path = self._numbered(record.epoch)
-        checkpoint.save(path, self.gan.averaged_generator, record, self.gan.state())
+        save_checkpoint(path, self.gan.averaged_generator, record, self.gan.state())
         self._note_saved(path)
         self._written.add(record.epoch)
         files.copy(path, self.latest)
@@ -224,7 +225,7 @@ class Run:
         self._epoch_is_unsaved = False
 
     def _numbered(self, epoch: int) -> Path:
-        return self.folder / checkpoint.file_name(self.prefix, epoch)
+        return self.folder / file_name(self.prefix, epoch)
 
     def _is_of_this_run(self, path: Path) -> bool:
         """Whether a file is an earlier state of this run: only the record of the file resumed from says so.
@@ -232,7 +233,7 @@ class Run:
         That record may come from a stranger, who does not know the losses of the files in this folder.
         """
         try:
-            record = checkpoint.read(path).record
+            record = read_checkpoint(path).record
         except ClothingGANError:
             return False
         return bool(record and record.history) and record.leads_to(self.record)
@@ -338,7 +339,7 @@ class Run:
             first = min(record.save_every * (record.epoch // record.save_every + 1), record.epochs)
             files_line = (
                 f"{shown(self.folder.resolve())}: {self.latest.name} after every epoch, "
-                f"{checkpoint.file_name(self.prefix, first)}"
+                f"{file_name(self.prefix, first)}"
                 + (f" and so on every {record.save_every}" if first < record.epochs else "")
             )
         who = self.workers.describe()
@@ -376,7 +377,7 @@ class Run:
                     f"there are no images of {', '.join(absent)}: what is drawn for these is not learned; "
                     "ask for others with display --class"
                 )
-        if record.precision == "bfloat16" and not fast.has_bfloat16():
+        if record.precision == "bfloat16" and not fast_layers.has_bfloat16():
             yield (
                 "this processor has no instructions for bfloat16: numbers are rounded to it "
                 "all the same, but that is no faster than --precision float32"

@@ -3,9 +3,11 @@
 import argparse
 from collections.abc import Sequence
 
-from clothinggan import options, surroundings, workers
-from clothinggan.checkpoint import MAX_EPOCHS, Record
-from clothinggan.cluster import find_cluster
+from clothinggan import environment
+from clothinggan.checkpoint.record import MAX_EPOCHS, Record
+from clothinggan.cli import options
+from clothinggan.distributed import workers
+from clothinggan.distributed.cluster import find_cluster
 from clothinggan.errors import ClothingGANError
 from clothinggan.presets import PRESETS
 
@@ -63,11 +65,11 @@ def train(arguments: argparse.Namespace) -> int:
         evaluate_every=arguments.evaluate_every or None,
         previews=preset.previews if arguments.previews is None else arguments.previews,
     )
-    with options.run_folder(arguments, preset.file_prefix, cluster) as later:
-        surroundings.import_tensorflow()
+    with options.open_run_folder(arguments, preset.file_prefix, cluster) as later:
+        environment.import_tensorflow()
+        from clothinggan.gan import GAN
         from clothinggan.models import build_networks
         from clothinggan.run import Run
-        from clothinggan.training import GAN
 
         team = workers.gather(arguments.strategy, cluster, record.terms(), arguments.wait)
         with team.strategy.scope():

@@ -40,8 +40,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT))
 
 from clothinggan.__main__ import COMMANDS  # noqa: E402
-from clothinggan.machine import core_count, processor_instructions, processor_name  # noqa: E402
-from clothinggan.options import integer  # noqa: E402
+from clothinggan.cli.options import integer  # noqa: E402
+from clothinggan.environment import core_count, processor_instructions, processor_name  # noqa: E402
 
 WORKERS = CHECKOUT / "scripts" / "benchmark_workers.py"
 PRECISIONS = ("float32", "bfloat16")

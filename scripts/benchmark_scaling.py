@@ -24,7 +24,7 @@ from pathlib import Path
 from benchmark import NotMeasured, Result, describe_machine, environment, ours, say, summarise, table
 from benchmark_workers import random_images
 
-from clothinggan.options import integer
+from clothinggan.cli.options import integer
 from clothinggan.presets import PRESETS
 
 LOOPBACK = Path("/sys/class/net/lo/statistics/tx_bytes")

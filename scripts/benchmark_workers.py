@@ -4,7 +4,7 @@
 
 A worker sets itself up, says so, and then waits: for each line on standard input it does its work once
 and answers with the time that took. Each line of its answers is a JSON object. A process of its own, as
-libraries hold settings for a whole process, and ours (see `clothinggan.surroundings.import_tensorflow`) are
+libraries hold settings for a whole process, and ours (see `clothinggan.environment.import_tensorflow`) are
 part of this project's speed.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
-    from clothinggan.training import GAN
+    from clothinggan.gan import GAN
 
 IMAGES = 60_000
 LIBRARIES = ("tensorflow", "keras", "tf_keras", "torch", "numpy")
@@ -77,7 +77,7 @@ def set_up_ours(precision: str, plain: bool = False) -> Callable[[Settings], Wor
 
     def set_up(settings: Settings) -> Work:
         gan = make_gan(precision, plain)  # First: it sets how TensorFlow is imported.
-        from clothinggan.training import batches
+        from clothinggan.gan import batches
 
         gan.make_train_function()
         stream = iter(batches(random_images(IMAGES), settings.batch_size, seed=0, epoch=0, step_in_epoch=0))
@@ -88,14 +88,14 @@ def set_up_ours(precision: str, plain: bool = False) -> Callable[[Settings], Wor
 
 def make_gan(precision: str, plain: bool = False) -> "GAN":
     """The default design, with this project's settings of TensorFlow."""
-    from clothinggan import surroundings
+    from clothinggan import environment
 
-    surroundings.import_tensorflow()
+    environment.import_tensorflow()
     import keras
 
+    from clothinggan.gan import GAN
     from clothinggan.models import build_networks
     from clothinggan.presets import DEFAULT_PRESET, PRESETS
-    from clothinggan.training import GAN
 
     preset = PRESETS[DEFAULT_PRESET]
     networks = build_networks(preset, seed=0)
@@ -381,11 +381,11 @@ def step_parts(gan: "GAN", batch_size: int) -> Iterator[Part]:
 
 
 def layer_parts(use: Use, dtype: "tf.DType") -> Iterator[Part]:
-    """A layer's share, as `clothinggan.fast` computes it: output, gradients."""
+    """A layer's share, as `clothinggan.fast_layers` computes it: output, gradients."""
     import keras
     import tensorflow as tf
 
-    from clothinggan import fast
+    from clothinggan import fast_layers
 
     layer, images = use.layer, use.images
     model = keras.Sequential([keras.Input(layer.input.shape[1:]), layer])
@@ -396,7 +396,7 @@ def layer_parts(use: Use, dtype: "tf.DType") -> Iterator[Part]:
     variables = [variable.value for variable in layer.trainable_variables]
 
     def output() -> "tf.Tensor":
-        return fast.apply(model, x, training=True, dtype=dtype)
+        return fast_layers.apply(model, x, training=True, dtype=dtype)
 
     def gradients(of_inputs: bool, of_weights: bool) -> object:
         targets = [x] * of_inputs + variables * of_weights

@@ -30,10 +30,10 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 # What is tried is this checkout, whichever version is installed.
 sys.path.insert(0, str(CHECKOUT))
 
-from clothinggan import checkpoint  # noqa: E402
-from clothinggan.checkpoint import Record  # noqa: E402
+from clothinggan.checkpoint.file import read_checkpoint  # noqa: E402
+from clothinggan.checkpoint.record import Record  # noqa: E402
+from clothinggan.data.sample import make_split  # noqa: E402
 from clothinggan.errors import ClothingGANError  # noqa: E402
-from clothinggan.sample_data import make_split  # noqa: E402
 
 LAST_EPOCH = 12
 LAST_FILE = f"clothingGANepoch{LAST_EPOCH}.h5"
@@ -48,7 +48,7 @@ CLOCKS = ("seconds", "seconds_in_epoch")
 
 def differences(path: Path, other: Path) -> list[str]:
     """Names what differs between two checkpoints: arrays, to the bit, and the record but for its clocks."""
-    some, others = checkpoint.read(path), checkpoint.read(other)
+    some, others = read_checkpoint(path), read_checkpoint(other)
     arrays, other_arrays = ({**read.contents.arrays} for read in (some, others))
     for found in (arrays, other_arrays):
         found.pop("clothinggan/record")
@@ -178,7 +178,7 @@ def start(folder: Path, data: Path) -> subprocess.Popen:
 def open_file(path: Path) -> None:
     """Opens a file that a run writes, whole; raises what its format's reader does if it is not sound."""
     if path.suffix == ".h5":
-        record = checkpoint.read(path).record
+        record = read_checkpoint(path).record
         if len(record.history) != record.epoch:
             raise ValueError(f"{record.epoch} epochs, a history of {len(record.history)}")
     elif path.suffix == ".png":

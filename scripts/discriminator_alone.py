@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT))
 
-from clothinggan import checkpoint, options, surroundings  # noqa: E402
-from clothinggan.checkpoint import Record  # noqa: E402
-from clothinggan.data import Dataset  # noqa: E402
+from clothinggan import environment  # noqa: E402
+from clothinggan.checkpoint.file import read_checkpoint  # noqa: E402
+from clothinggan.checkpoint.record import Record  # noqa: E402
+from clothinggan.cli import options  # noqa: E402
+from clothinggan.data.sources import Dataset  # noqa: E402
 from clothinggan.errors import ClothingGANError  # noqa: E402
 
 if TYPE_CHECKING:
-    from clothinggan.training import GAN
+    from clothinggan.gan import GAN
 
 REPORTS = 6
 
@@ -37,7 +39,7 @@ def learn_alone(gan: "GAN", record: Record, dataset: Dataset, steps: int) -> Ite
     """
     import tensorflow as tf
 
-    from clothinggan.training import arrays_to_learn, batches
+    from clothinggan.gan import arrays_to_learn, batches
 
     gan.generator_optimizer.learning_rate = 0.0
     gan.preset = dataclasses.replace(gan.preset, averaging=0.0)  # Nor is the average moved on.
@@ -64,9 +66,11 @@ def main() -> int:
     options.add_data(parser, recorded=True)
     parser.add_argument("--steps", type=options.integer(1), default=300, help="(default: 300)")
     arguments = parser.parse_args()
-    surroundings.import_tensorflow()
-    file = checkpoint.read(arguments.weights)
-    gan, record = file.gan(), file.record  # A file without a run is refused before any download.
+    environment.import_tensorflow()
+    file = read_checkpoint(arguments.weights)
+    from clothinggan.checkpoint.restore import restore_gan
+
+    gan, record = restore_gan(file), file.record  # A file without a run is refused before any download.
     dataset = options.load_data(arguments.data, record, arguments.weights).trained_on(record.examples)
     print("| steps | d_loss | right on real | right on generated |\n| ---: | ---: | ---: | ---: |")
     for report in learn_alone(gan, record, dataset, arguments.steps):

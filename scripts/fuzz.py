@@ -9,7 +9,7 @@ configuration or the run's record is changed as the JSON text that it is. A part
 their checksum, as damaged files do; the others get the right one for what they have become, as a
 stranger's would have.
 
-Each case goes through what the commands do: `checkpoint.read`, with its limits and its child process, then
+Each case goes through what the commands do: `read_checkpoint`, with its limits and its child process, then
 building the generator and drawing two images; or `data.load`. One thing differs, for speed: the child that
 parses HDF5 is forked from a process that has imported h5py already, where the command starts a new Python.
 It runs the same function under the same limits. One .h5 in `COMMAND_EVERY`, and the last, is given to a
@@ -45,10 +45,12 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import h5py  # noqa: E402  Imported here once for all the processes that are forked to parse.
 import numpy as np  # noqa: E402
 
-from clothinggan import checkpoint, data, hdf5  # noqa: E402
-from clothinggan.checkpoint import Record  # noqa: E402
+from clothinggan.checkpoint import hdf5  # noqa: E402
+from clothinggan.checkpoint.file import _block, save_checkpoint  # noqa: E402
+from clothinggan.checkpoint.record import HISTORY_COLUMNS, Record  # noqa: E402
+from clothinggan.data import sources  # noqa: E402
+from clothinggan.environment import is_installed  # noqa: E402
 from clothinggan.errors import ClothingGANError  # noqa: E402
-from clothinggan.surroundings import is_installed  # noqa: E402
 
 MAX_SECONDS = 10.0  # of processor time, which a busy machine does not stretch
 COMMAND_EVERY = 500
@@ -95,10 +97,10 @@ def sound_h5_files(folder: Path) -> dict[str, bytes]:
     small().save(folder / "keras_3.h5")
     functional.save(folder / "functional.h5")
     subprocess.run([sys.executable, "-c", _KERAS_2], cwd=folder, check=True, capture_output=True)
-    entry = dict.fromkeys(checkpoint.HISTORY_COLUMNS, 1)
+    entry = dict.fromkeys(HISTORY_COLUMNS, 1)
     record = Record("clothing", 0, 8, 9, 5, None, None, "sample", "f" * 64, 1, history=[entry], numbered=[1])
     state = {"discriminator": [np.ones((3, 3), np.float32)], "loss_sums": [np.zeros(2, np.float32)]}
-    checkpoint.save(folder / "ours.h5", small(), record, state)
+    save_checkpoint(folder / "ours.h5", small(), record, state)
     return {path.stem: path.read_bytes() for path in sorted(folder.glob("*.h5"))}
 
 
@@ -115,7 +117,7 @@ def sound_data_files() -> list[tuple[str, bytes]]:
         save(file, **arrays)
         return file.getvalue()
 
-    name = data.IDX_FILES["x_train"]
+    name = sources.IDX_FILES["x_train"]
     return [
         (name, idx(drawn)),
         (f"{name}.gz", gzip.compress(idx(drawn), mtime=0)),
@@ -197,7 +199,7 @@ def mutate_h5(name: str, content: bytes, chance: random.Random) -> bytes:
     image = _mutate_text(image, chance, ours) if as_text else mutate_bytes(image, chance)
     if not ours:
         return image
-    return checkpoint._block(image) + image if chance.randrange(4) else content[:512] + image
+    return _block(image) + image if chance.randrange(4) else content[:512] + image
 
 
 def _mutate_text(image: bytes, chance: random.Random, ours: bool) -> bytes:
@@ -221,12 +223,13 @@ class Failure(Exception):
 
 def try_h5(path: Path) -> str:
     """Reads a .h5 as the commands do; returns what came of it."""
-    from clothinggan import fast
+    from clothinggan import fast_layers
+    from clothinggan.checkpoint.restore import load_generator
 
     def read() -> None:
-        generator = checkpoint.read(path).generator
+        generator = load_generator(path)
         vectors = np.zeros((2, generator.input_shape[-1]), np.float32)
-        images = fast.apply(generator, vectors, training=False)
+        images = fast_layers.apply(generator, vectors, training=False)
         if tuple(images.shape) != (2, 28, 28, 1):
             raise Failure(f"images of the shape {images.shape}")
 
@@ -237,7 +240,7 @@ def try_data(path: Path) -> str:
     """Reads a data file as the commands do; returns what came of it."""
 
     def read() -> None:
-        images = data.load(str(path if path.suffix == ".npz" else path.parent)).train_images
+        images = sources.load(str(path if path.suffix == ".npz" else path.parent)).train_images
         if images.shape[1:] != (28, 28) or images.dtype != np.uint8:
             raise Failure(f"images of the shape {images.shape}")
 
@@ -295,7 +298,7 @@ def try_command(path: Path, name: str, images: Path) -> str:
 
 
 class Parsers:
-    """Stands in for `subprocess` in `clothinggan.hdf5`: forks the child from a process without TensorFlow.
+    """Stands in for `subprocess` in `checkpoint.hdf5`: forks the child from a process without TensorFlow.
 
     Must be made before TensorFlow is imported: the child's limit on memory counts what its parent maps.
     """
@@ -360,9 +363,9 @@ def try_data_cases(numbers: range, seed: int, folder: Path) -> Iterator[tuple[in
 def try_h5_cases(numbers: range, seed: int, folder: Path) -> Iterator[tuple[int, str]]:
     """Tries the cases of these numbers; yields for each what came of it, twice where a command had it too."""
     hdf5.subprocess = Parsers(folder)
-    from clothinggan import surroundings
+    from clothinggan import environment
 
-    surroundings.import_tensorflow()
+    environment.import_tensorflow()
     import keras
 
     store = folder / "sound"

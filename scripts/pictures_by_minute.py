@@ -18,10 +18,17 @@ sys.path.insert(0, str(CHECKOUT))
 
 from matplotlib.figure import Figure  # noqa: E402
 
-from clothinggan import checkpoint, data, files, options, quality, surroundings  # noqa: E402
-from clothinggan.checkpoint import Checkpoint  # noqa: E402
-from clothinggan.data import Dataset  # noqa: E402
+from clothinggan import environment, files  # noqa: E402
+from clothinggan.checkpoint.file import (  # noqa: E402
+    Checkpoint,
+    file_name,
+    read_checkpoint,
+)
+from clothinggan.cli import options  # noqa: E402
+from clothinggan.data import sources  # noqa: E402
+from clothinggan.data.sources import Dataset  # noqa: E402
 from clothinggan.errors import ClothingGANError  # noqa: E402
+from clothinggan.evaluation import evaluator  # noqa: E402
 from clothinggan.figures import save_png, tile  # noqa: E402
 from clothinggan.presets import PRESETS, Preset  # noqa: E402
 from clothinggan.signals import unwinding  # noqa: E402
@@ -49,7 +56,7 @@ def train_until(preset: Preset, dataset: Dataset, folder: Path, minutes: float) 
     if stopped_at.exists():
         return read(stopped_at, dataset)
     seconds = 60 * minutes
-    latest = folder / checkpoint.file_name(preset.file_prefix, None)
+    latest = folder / file_name(preset.file_prefix, None)
     trained = trained_seconds(read(latest, dataset)) if latest.exists() else 0.0
     # A run stops at the end of a step, which may be a moment early or late.
     if trained > seconds + LONGEST_STEP:
@@ -65,8 +72,8 @@ def train_until(preset: Preset, dataset: Dataset, folder: Path, minutes: float) 
 
 def read(path: Path, dataset: Dataset) -> Checkpoint:
     """Reads a file of a run on these images."""
-    file = checkpoint.read(path)
-    if not file.record.was_trained_on(dataset):
+    file = read_checkpoint(path)
+    if not dataset.was_trained_on(file.record):
         raise ClothingGANError(
             f"{path} was trained on other images than {dataset.source}; name another folder with --runs"
         )
@@ -103,16 +110,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", default=data.default_source(), help="as for train")
+    parser.add_argument("--data", default=sources.default_source(), help="as for train")
     parser.add_argument("--minutes", type=minutes_of_training, nargs="+", default=[1, 5, 20, 60])
     parser.add_argument("--models", choices=list(PRESETS), nargs="+", default=["swift", "clothing"])
     parser.add_argument("--runs", type=Path, default=Path("runs/minutes"), help="where the runs' files are")
     parser.add_argument("--picture", type=Path, default=PICTURE, help="what to write (default: %(default)s)")
     arguments = parser.parse_args()
     files.prepare_file(arguments.picture, "--picture")
-    surroundings.import_tensorflow()
-    dataset = data.load(arguments.data)
-    judge = quality.Judge(dataset)
+    environment.import_tensorflow()
+    from clothinggan.checkpoint.restore import draw_images, restore_generator
+
+    dataset = sources.load(arguments.data)
+    judge = evaluator.Judge(dataset)
     columns, rows = len(arguments.minutes), len(arguments.models)
     figure = Figure(figsize=(3 * columns, 3.3 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -120,7 +129,7 @@ def main() -> int:
         for minutes, axes in zip(sorted(arguments.minutes), row, strict=True):
             folder = arguments.runs / model
             file = train_until(PRESETS[model], dataset, folder, minutes)
-            images, _ = file.draw(judge.count, seed=0)
+            images, _ = draw_images(file, restore_generator(file), judge.count, seed=0)
             fcd = judge.brief_scores(images)["fcd"]
             said = f"{model}, {trained_seconds(file) / 60:.1f} minutes: FCD {fcd:.2f}"
             print(f"{said}, step {file.record.step}", flush=True)

@@ -21,15 +21,17 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 # What is trained, and written to, is this checkout's classifier, whichever one is installed.
 sys.path.insert(0, str(CHECKOUT))
 
-from clothinggan import classifier, data, files, surroundings  # noqa: E402
+from clothinggan import environment, files  # noqa: E402
+from clothinggan.data import sources  # noqa: E402
+from clothinggan.evaluation import classifier  # noqa: E402
 
-surroundings.import_tensorflow()
+environment.import_tensorflow()
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from clothinggan.environment import core_count  # noqa: E402
 from clothinggan.errors import ClothingGANError  # noqa: E402
-from clothinggan.machine import core_count  # noqa: E402
 from clothinggan.presets import CLASSES  # noqa: E402
 
 BATCH_SIZE = 128
@@ -69,7 +71,7 @@ class ShiftedBatches(keras.utils.PyDataset):
         self._shifts = self._generator.integers(0, 2 * LARGEST_SHIFT + 1, (len(self._labels), 2))
 
 
-def train(dataset: data.Dataset, epochs: int, seed: int) -> keras.Sequential:
+def train(dataset: sources.Dataset, epochs: int, seed: int) -> keras.Sequential:
     """Trains the feature network together with a class layer, and returns the two as one model."""
     keras.utils.set_random_seed(seed)
     model = keras.Sequential(
@@ -100,7 +102,7 @@ def measure(eyes: classifier.Classifier, images: np.ndarray, labels: np.ndarray)
         "accuracy": round(float(right.mean()), 4),
         "accuracy_by_class": {
             name: round(float(right[labels == label].mean()), 4)
-            for label, name in enumerate(data.CLASS_NAMES)
+            for label, name in enumerate(sources.CLASS_NAMES)
             if label in labels
         },
         "mean_confidence": round(float(probabilities.max(axis=1).mean()), 4),
@@ -138,7 +140,7 @@ Another processor, number of cores or version gives different weights, and a sli
 SHA-256 of `classifier.npz`:
 `{facts["sha256"]}`
 
-Fingerprint of the training images and labels, as `clothinggan.data` takes it:
+Fingerprint of the training images and labels, as `clothinggan.data.sources` takes it:
 `{facts["fingerprint"]}`
 
 Fashion-MNIST exists in more than one split. In another than this one, some test images are among
@@ -153,7 +155,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--data",
-        default=data.default_source(),
+        default=sources.default_source(),
         help="Fashion-MNIST, as train's --data (default: %(default)s)",
     )
     parser.add_argument("--epochs", type=int, default=12, help="default: %(default)s")
@@ -171,7 +173,7 @@ def main() -> None:
     """Trains, measures and writes."""
     arguments = parse_arguments()
     try:
-        dataset = data.load(arguments.data)
+        dataset = sources.load(arguments.data)
     except ClothingGANError as error:
         sys.exit(f"error: {error}")
     if dataset.train_labels is None or dataset.test_labels is None:
@@ -187,7 +189,7 @@ def main() -> None:
     measured = measure(eyes, dataset.test_images, dataset.test_labels)
     # All three last, one right after the other: the classifier is not loaded without the facts about it.
     weights = arguments.out / classifier.WEIGHTS.name
-    with files.replacing(weights) as temporary:
+    with files.atomic_write(weights) as temporary:
         classifier.save(temporary, network, kernel, bias)
     facts = {
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),

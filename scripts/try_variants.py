@@ -19,18 +19,21 @@ import numpy as np
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT))
 
-from clothinggan import data, options, quality, surroundings  # noqa: E402
-from clothinggan.data import Dataset  # noqa: E402
+from clothinggan import environment  # noqa: E402
+from clothinggan.cli import options  # noqa: E402
+from clothinggan.data import sources  # noqa: E402
+from clothinggan.data.sources import Dataset  # noqa: E402
+from clothinggan.evaluation import evaluator  # noqa: E402
 from clothinggan.presets import PRESETS  # noqa: E402
 
-surroundings.import_tensorflow()
+environment.import_tensorflow()
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
 
 from clothinggan import models  # noqa: E402
-from clothinggan.training import GAN, arrays_to_learn, batches  # noqa: E402
+from clothinggan.gan import GAN, arrays_to_learn, batches  # noqa: E402
 
 DESIGN = PRESETS["swift"]
 
@@ -98,7 +101,7 @@ VARIANTS = {
 }
 
 
-def trial(variant: Variant, seconds: float, seed: int, dataset: Dataset, judge: quality.Judge) -> dict:
+def trial(variant: Variant, seconds: float, seed: int, dataset: Dataset, judge: evaluator.Judge) -> dict:
     """Trains a variant for so many seconds; returns what it did and how good its images are."""
     preset = replace(DESIGN, **variant.changes)
     keras.utils.set_random_seed(seed)
@@ -141,14 +144,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", default=data.default_source(), help="as for train")
+    parser.add_argument("--data", default=sources.default_source(), help="as for train")
     parser.add_argument("--minutes", type=float, default=2, help="of training for each (default: 2)")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds for each (default: 1)")
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), metavar="NAME")
     parser.add_argument("--json", type=Path, help="write all numbers there")
     arguments = parser.parse_args()
-    dataset = data.load(arguments.data)
-    judge = quality.Judge(dataset)
+    dataset = sources.load(arguments.data)
+    judge = evaluator.Judge(dataset)
     results: dict[str, list[dict]] = {}
     for name in arguments.only:
         for seed in range(arguments.seeds):

@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 from matplotlib import pyplot
 
-from clothinggan import checkpoint, data, sample_data, surroundings
+from clothinggan import environment
+from clothinggan.checkpoint.file import _block
+from clothinggan.data import sample, sources
 from clothinggan.presets import PRESETS
 
 # Of tests run side by side each has a core: threads of two that share all cores mostly wait for each other.
@@ -40,10 +42,10 @@ for name in settings:
     os.environ.pop(name, None)
 FASHION_MNIST = os.environ.get("CLOTHINGGAN_DATA", "")
 
-surroundings.import_tensorflow()
+environment.import_tensorflow()
 
 # All garments are drawn once, and not for each test.
-sample_data.make_split = functools.cache(sample_data.make_split)
+sample.make_split = functools.cache(sample.make_split)
 
 SMALL = ["--data", "sample", "--examples", "40", "--batch-size", "16"]  # 2 steps an epoch, 8 images left over
 
@@ -66,18 +68,18 @@ def _own_surroundings(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def fashion_mnist() -> data.Dataset:
+def fashion_mnist() -> sources.Dataset:
     """All of Fashion-MNIST, where a folder of it is at hand."""
     if not os.path.isdir(FASHION_MNIST):
         pytest.skip("CLOTHINGGAN_DATA names no folder")
-    return data.load(FASHION_MNIST)
+    return sources.load(FASHION_MNIST)
 
 
 @pytest.fixture(scope="session")
 def few_garments(tmp_path_factory) -> Path:
     """A file of 165 drawn garments: a process reads them sooner than it draws all of the sample."""
     path = tmp_path_factory.mktemp("few_garments") / "garments.npz"
-    images, labels = sample_data.make_split("train")
+    images, labels = sample.make_split("train")
     np.savez(path, x_train=images[:165], y_train=labels[:165])
     return path
 
@@ -111,7 +113,7 @@ def stranger(source: Path, path: Path, change=lambda file: None, **fields) -> Pa
         del file["clothinggan/record"]
         file["clothinggan/record"] = np.frombuffer(json.dumps({**record, **fields}).encode(), np.uint8)
         change(file)
-    path.write_bytes(checkpoint._block(path.read_bytes()) + path.read_bytes())
+    path.write_bytes(_block(path.read_bytes()) + path.read_bytes())
     return path
 
 

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 from conftest import SMALL
 
-from clothinggan import callbacks, checkpoint, resume, train
+from clothinggan import callbacks, resume, train
+from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.signals import StoppedBySignal, StopRequests
 
 
@@ -67,7 +68,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step_and_the_last_
 ):
     before = {path.name: path.read_bytes() for path in small_run.iterdir()}
     monkeypatch.setattr(
-        "clothinggan.training._binary_crossentropy", lambda _, logits, total: logits[0, 0] * math.nan
+        "clothinggan.gan._binary_crossentropy", lambda _, logits, total: logits[0, 0] * math.nan
     )
     weights = small_run / "clothingGANepoch4.h5"
     assert resume.main(["--weights", str(weights), "--more", "1"]) == 1
@@ -85,7 +86,7 @@ def test_a_picture_that_cannot_be_written_ends_the_run_and_costs_no_epoch(tmp_pa
         "it; go on from clothingGANepoch1.h5 with: python -m clothinggan.resume "
         "--weights clothingGANepoch1.h5 --strategy single\n"
     )
-    assert checkpoint.read(tmp_path / "clothingGANepoch1.h5").record.epoch == 1
+    assert read_checkpoint(tmp_path / "clothingGANepoch1.h5").record.epoch == 1
 
 
 def test_a_picture_of_the_last_epoch_that_cannot_be_written_leaves_nothing_to_go_on_with(tmp_path, capsys):
@@ -99,7 +100,7 @@ def test_a_picture_that_there_is_no_memory_for_costs_no_epoch(tmp_path, monkeypa
     monkeypatch.setattr(callbacks, "draw_losses", Mock(side_effect=error))
     assert train.main([*SMALL, "--epochs", "2", "--save-every", "1"]) == 1
     assert "out of memory, with batches of 16" in capsys.readouterr().err
-    assert checkpoint.read(tmp_path / "clothingGANepoch1.h5").record.epoch == 1
+    assert read_checkpoint(tmp_path / "clothingGANepoch1.h5").record.epoch == 1
 
 
 def test_a_signal_that_comes_between_a_look_and_the_next_step_waits_for_the_save():

@@ -12,8 +12,10 @@ import time
 import pytest
 from conftest import SMALL, needs_a_full_device
 
-from clothinggan import checkpoint, resume, train
-from clothinggan.training import GAN
+from clothinggan import resume, train
+from clothinggan.checkpoint.file import ClothingGANError, read_checkpoint, save_checkpoint
+from clothinggan.checkpoint.restore import restore_generator
+from clothinggan.gan import GAN
 
 
 @pytest.fixture
@@ -93,11 +95,11 @@ def test_a_disk_that_fills_up_ends_the_run_with_the_last_file(run_folder, small_
 def test_a_full_disk_does_not_crash_whatever_the_room_that_is_left(small_run, small_disk):
     # Written to a full disk by the HDF5 library itself, some of these sizes end the process.
     folder, change = small_disk
-    found = checkpoint.read(small_run / "clothingGANepoch1.h5")
+    found = read_checkpoint(small_run / "clothingGANepoch1.h5")
     for room in (100, 5_000, 10_000, 13_000, 14_000, 14_090):
         change(f"size={room}k")
-        with pytest.raises(checkpoint.ClothingGANError, match="no space left on device"):
-            checkpoint.save(folder / "x.h5", found.generator, found.record, found.state)
+        with pytest.raises(ClothingGANError, match="no space left on device"):
+            save_checkpoint(folder / "x.h5", restore_generator(found), found.record, found.state)
     assert list(folder.iterdir()) == []
 
 
@@ -128,8 +130,8 @@ def test_a_folder_that_becomes_read_only_ends_the_run(run_folder, small_disk, mo
 
 
 def test_a_folder_that_vanishes_before_a_save_does_not_come_back(run_folder, monkeypatch, capsys):
-    save = then(lambda: shutil.rmtree(run_folder), checkpoint.save)
-    monkeypatch.setattr(checkpoint, "save", save)
+    save = then(lambda: shutil.rmtree(run_folder), save_checkpoint)
+    monkeypatch.setattr("clothinggan.run.save_checkpoint", save)
     assert "clothingGANepoch3.h5: no such file or directory" in go_on(run_folder, capsys)
     assert not run_folder.exists()
 
@@ -150,7 +152,7 @@ def test_training_goes_on_without_a_standard_output_that_is_full(tmp_path, monke
         assert train.main([*SMALL, "--epochs", "2", "--save-every", "1"]) == 1
     said = capsys.readouterr().err
     assert said.count("standard output cannot be written to (no space left on device); going on") == 1
-    assert checkpoint.read(tmp_path / "clothingGANepoch2.h5").record.epoch == 2
+    assert read_checkpoint(tmp_path / "clothingGANepoch2.h5").record.epoch == 2
 
 
 @pytest.mark.slow
@@ -179,7 +181,7 @@ def test_a_run_goes_on_without_a_standard_error_that_is_full(small_run, tmp_path
     with open("/dev/full", "w", buffering=1) as full:
         monkeypatch.setattr(sys, "stderr", full)
         assert resume.main(["--epochs", "2"]) == 0
-    assert checkpoint.read(tmp_path / "clothingGANepoch2.h5").record.epoch == 2
+    assert read_checkpoint(tmp_path / "clothingGANepoch2.h5").record.epoch == 2
 
 
 def test_event_files_that_cannot_be_written_end_the_run_with_the_last_file(run_folder, small_disk, capsys):
@@ -207,5 +209,5 @@ def test_a_terminal_that_hangs_up_ends_a_run_once_it_is_saved(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert os.waitstatus_to_exitcode(ended[1]) == 130
-    record = checkpoint.read(tmp_path / "clothingGANlatest.h5").record
+    record = read_checkpoint(tmp_path / "clothingGANlatest.h5").record
     assert (record.epoch, record.step_in_epoch) >= (1, 1)

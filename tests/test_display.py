@@ -11,7 +11,8 @@ import pytest
 from conftest import stranger
 from PIL import Image
 
-from clothinggan import checkpoint, display
+from clothinggan import display
+from clothinggan.checkpoint.restore import load_generator
 from clothinggan.models import draw_latent_vectors, generate
 
 
@@ -60,7 +61,7 @@ def test_exported_images_are_the_generators(weights, tmp_path):
     with np.load(tmp_path / "x.npz") as exported:
         vectors, images = exported["latent_vectors"], exported["images"]
     assert np.array_equal(vectors, draw_latent_vectors(30, 100, seed=5))
-    assert np.allclose(images, generate(checkpoint.read(Path(weights)).generator, vectors), atol=1e-6)
+    assert np.allclose(images, generate(load_generator(Path(weights)), vectors), atol=1e-6)
 
 
 def test_an_export_writes_no_pictures(weights, tmp_path):
@@ -86,7 +87,7 @@ def test_a_timelapse_of_two_runs_or_of_files_without_an_epoch_is_refused(small_r
     stranger(first, second, seed=1)
     plain = [tmp_path / "a.h5", tmp_path / "b.h5"]
     for path in plain:
-        checkpoint.load_generator(first).save(path)
+        load_generator(first).save(path)
     for files, epoch in ([first, second], 1), (plain, 0):
         assert display.main(["--weights", *map(str, files), "--timelapse", "x.gif"]) == 1
         assert f"{files[0]} and {files[1]} are both of epoch {epoch}" in capsys.readouterr().err
@@ -102,7 +103,7 @@ def test_a_timelapse_through_the_files_of_two_runs_is_refused(small_run, small_s
 
 def test_a_file_without_a_run_between_two_does_not_join_them(small_run, small_swift, tmp_path, capsys):
     between = tmp_path / "generator_epoch2.h5"
-    checkpoint.load_generator(small_run / "clothingGANepoch2.h5").save(between)
+    load_generator(small_run / "clothingGANepoch2.h5").save(between)
     files = small_swift, str(between), str(small_run / "clothingGANepoch3.h5")
     assert display.main(["--weights", *files, "--timelapse", "x.gif"]) == 1
     assert f"{files[0]} and {files[2]} are not of one run" in capsys.readouterr().err

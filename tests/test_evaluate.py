@@ -10,7 +10,9 @@ import pytest
 from conftest import SMALL
 from matplotlib.figure import Figure
 
-from clothinggan import checkpoint, evaluate, figures, train
+from clothinggan import evaluate, figures, train
+from clothinggan.checkpoint.file import read_checkpoint
+from clothinggan.checkpoint.restore import draw_images, restore_generator
 
 QUICK = ["--data", "sample", "--images", "50"]
 
@@ -117,7 +119,8 @@ def test_the_figure_shows_the_images_that_were_measured(small_swift, monkeypatch
     monkeypatch.setattr(figures, "draw_judged", lambda images, *_: drawn.append(images) or Figure())
     assert evaluate.main(["--weights", small_swift, *QUICK, "--figure", "x.png"]) == 0
     (images,) = drawn
-    assert np.array_equal(images, checkpoint.read(Path(small_swift)).draw(len(images), seed=0)[0])
+    shown = read_checkpoint(Path(small_swift))
+    assert np.array_equal(images, draw_images(shown, restore_generator(shown), len(images), seed=0)[0])
 
 
 def test_a_figure_has_a_folder_of_its_own_made(weights, tmp_path):

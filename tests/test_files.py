@@ -17,14 +17,14 @@ from clothinggan.errors import ClothingGANError
 def test_a_file_is_replaced_when_all_is_written(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("old")
-    with files.replacing(path) as temporary:
+    with files.atomic_write(path) as temporary:
         temporary.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
 
 
 def fail_half_way(path):
-    with files.replacing(path) as temporary:
+    with files.atomic_write(path) as temporary:
         temporary.write_text("half")
         raise ZeroDivisionError
 
@@ -115,7 +115,7 @@ def begin_to_write(path: Path) -> subprocess.Popen:
     """A process that is writing a file until it is told to end."""
     program = (
         "from pathlib import Path; from clothinggan import files\n"
-        f"with files.replacing(Path({str(path)!r})) as temporary:\n"
+        f"with files.atomic_write(Path({str(path)!r})) as temporary:\n"
         "    temporary.touch(); print('begun', flush=True); input()"
     )
     return begin(program)
@@ -133,7 +133,7 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
 
 
 def test_what_a_killed_run_of_the_same_process_number_left_is_removed(tmp_path):
-    with files.replacing(tmp_path / "x.h5") as temporary:
+    with files.atomic_write(tmp_path / "x.h5") as temporary:
         temporary.touch()
         left_over = temporary.rename(temporary.with_name(temporary.name.replace("x.h5", "y.h5")))
         temporary.touch()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clothinggan import machine
+from clothinggan import environment
 
 
 @pytest.fixture
@@ -26,23 +26,23 @@ def unknown_system(monkeypatch):
 @contextlib.contextmanager
 def forgetting():
     """Has what was found out of the processor found out again, before and after."""
-    for found in (machine._cpuinfo, machine.processor_name):
+    for found in (environment._cpuinfo, environment.processor_name):
         found.cache_clear()
     try:
         yield
     finally:
-        for found in (machine._cpuinfo, machine.processor_name):
+        for found in (environment._cpuinfo, environment.processor_name):
             found.cache_clear()
 
 
 def test_there_are_cores():
-    assert 1 <= machine.core_count() <= os.cpu_count()
+    assert 1 <= environment.core_count() <= os.cpu_count()
 
 
 def test_another_system_has_cores_and_a_processor_too(unknown_system):
-    assert machine.core_count() == os.cpu_count()
-    assert machine.processor_name()
-    assert machine.processor_instructions() == set()
+    assert environment.core_count() == os.cpu_count()
+    assert environment.processor_name()
+    assert environment.processor_instructions() == set()
 
 
 def test_two_kinds_of_arm_processors_have_different_names(monkeypatch):
@@ -52,8 +52,8 @@ def test_two_kinds_of_arm_processors_have_different_names(monkeypatch):
         text = f"processor : 0\nFeatures : asimd bf16\nCPU implementer : 0x41\nCPU part : {part}\n"
         monkeypatch.setattr(Path, "read_text", lambda _, text=text: text)
         with forgetting():
-            names.append(machine.processor_name())
-            assert machine.processor_instructions() == {"asimd", "bf16"}
+            names.append(environment.processor_name())
+            assert environment.processor_instructions() == {"asimd", "bf16"}
     assert [name.split()[1:] for name in names] == [["0x41", "0xd0c"], ["0x41", "0xd40"]]
 
 
@@ -62,4 +62,4 @@ def test_macos_is_asked_for_the_name(unknown_system, tmp_path, monkeypatch):
     (tmp_path / "sysctl").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert machine.processor_name() == "Apple M9"
+    assert environment.processor_name() == "Apple M9"

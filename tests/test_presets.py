@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from crash_test import differences
 
-from clothinggan import checkpoint, display, evaluate, resume, train
+from clothinggan import display, evaluate, resume, train
+from clothinggan.checkpoint.file import file_name, load_generator, read_checkpoint
 from clothinggan.models import build_networks, draw_latent_vectors, generate
 from clothinggan.presets import PRESETS, Preset
 
@@ -26,7 +27,7 @@ def finished(request, tmp_path_factory):
 
 
 def numbered(preset, epoch):
-    return checkpoint.file_name(preset.file_prefix, epoch)
+    return file_name(preset.file_prefix, epoch)
 
 
 def test_a_run_leaves_its_files(finished):
@@ -59,7 +60,7 @@ def test_plain_keras_opens_its_generator(finished):
     preset, folder = finished
     vectors = draw_latent_vectors(2, preset.input_size, seed=0, classes=preset.classes)
     path = folder / numbered(preset, 2)
-    ours = generate(checkpoint.load_generator(path), vectors)
+    ours = generate(load_generator(path), vectors)
     assert np.allclose(keras.models.load_model(path, compile=False)(vectors)[..., 0], ours, atol=1e-5)
 
 
@@ -71,7 +72,7 @@ def test_its_pictures_are_shown(finished, tmp_path):
 
 def test_its_history_has_accuracies(finished):
     preset, folder = finished
-    for entry in checkpoint.read(folder / numbered(preset, 2)).record.history:
+    for entry in read_checkpoint(folder / numbered(preset, 2)).record.history:
         assert 0 <= entry["accuracy_real"] <= 1
         assert 0 <= entry["accuracy_fake"] <= 1
 
@@ -119,7 +120,7 @@ def test_another_design_is_a_row_and_two_functions(monkeypatch, tmp_path):
     assert train.main([*TINY, "--model", preset.name, "--epochs", "1"]) == 0
     assert resume.main(["--more", "1"]) == 0
     made = numbered(preset, 2)
-    assert checkpoint.read(tmp_path / made).record.epoch == 2
+    assert read_checkpoint(tmp_path / made).record.epoch == 2
     assert display.main(["--weights", made, "--no-real"]) == 0
     assert evaluate.main(["--weights", made, "--images", "10"]) == 0
 

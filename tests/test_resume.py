@@ -17,8 +17,11 @@ import pytest
 from conftest import CORES, SMALL_BATCHES, start, wait_for, wait_for_words
 from crash_test import differences
 
-from clothinggan import checkpoint, data, resume, train
-from clothinggan.training import batches
+from clothinggan import resume, train
+from clothinggan.checkpoint.file import read_checkpoint
+from clothinggan.checkpoint.restore import load_generator
+from clothinggan.data import sources
+from clothinggan.gan import batches
 
 
 def start_command(name, *arguments):
@@ -37,7 +40,7 @@ def test_a_run_in_bfloat16_goes_on_in_it_to_the_bit(tmp_path):
     assert train.main([*small, "--precision", "bfloat16", "--out", "whole"]) == 0
     assert resume.main(["--weights", "whole/clothingGANepoch1.h5"]) == 0
     assert differences(tmp_path / "clothingGANepoch2.h5", tmp_path / "whole" / "clothingGANepoch2.h5") == []
-    assert checkpoint.read(tmp_path / "clothingGANepoch2.h5").record.precision == "bfloat16"
+    assert read_checkpoint(tmp_path / "clothingGANepoch2.h5").record.precision == "bfloat16"
 
 
 @pytest.mark.slow
@@ -48,7 +51,7 @@ def test_it_goes_on_to_the_bit_on_all_cores_too(few_garments, tmp_path, command)
     assert command("train", *options, "--out", "whole", **on_all_cores).returncode == 0
     assert command("resume", "--weights", "whole/clothingGANepoch1.h5", **on_all_cores).returncode == 0
     assert differences(tmp_path / "clothingGANepoch2.h5", tmp_path / "whole" / "clothingGANepoch2.h5") == []
-    assert checkpoint.read(tmp_path / "clothingGANepoch2.h5").record.threads == len(CORES)
+    assert read_checkpoint(tmp_path / "clothingGANepoch2.h5").record.threads == len(CORES)
 
 
 @pytest.mark.slow
@@ -65,7 +68,7 @@ def test_a_run_stopped_by_each_signal_in_mid_epoch_goes_on_to_the_bit(few_garmen
         assert process.returncode == 130
         assert f"stopped by {number.name}" in said
         assert "python -m clothinggan.resume --weights clothingGANlatest.h5" in said
-        assert checkpoint.read(tmp_path / "clothingGANlatest.h5").record.step_in_epoch >= step
+        assert read_checkpoint(tmp_path / "clothingGANlatest.h5").record.step_in_epoch >= step
         going_on = ["resume"]
     resumed = command("resume")
     assert resumed.returncode == 0, resumed.stderr
@@ -100,16 +103,16 @@ def test_a_file_that_another_run_writes_meanwhile_is_not_gone_on_from(
     small_run, tmp_path, monkeypatch, capsys
 ):
     latest = shutil.copy(small_run / "clothingGANepoch1.h5", tmp_path / "clothingGANlatest.h5")
-    load = data.load
+    load = sources.load
 
     def load_while_another_run_saves(source):
         shutil.copy(small_run / "clothingGANepoch2.h5", latest)
         return load(source)
 
-    monkeypatch.setattr(data, "load", load_while_another_run_saves)
+    monkeypatch.setattr(sources, "load", load_while_another_run_saves)
     assert resume.main([]) == 1
     assert "was written anew while it was read; resume again" in capsys.readouterr().err
-    assert checkpoint.read(latest).record.epoch == 2
+    assert read_checkpoint(latest).record.epoch == 2
 
 
 def test_a_damaged_latest_file_is_passed_over_aloud_and_once(small_run, tmp_path, capsys):
@@ -186,10 +189,10 @@ def test_other_images_in_the_environment_are_not_taken_for_those_that_are_gone(
 def test_keeping_and_measuring_can_be_ended(small_run, tmp_path):
     weights = ["--weights", str(small_run / "clothingGANepoch1.h5"), "--epochs", "2"]
     assert resume.main([*weights, "--keep", "1", "--evaluate-every", "5"]) == 0
-    record = checkpoint.read(tmp_path / "clothingGANepoch2.h5").record
+    record = read_checkpoint(tmp_path / "clothingGANepoch2.h5").record
     assert (record.keep, record.evaluate_every) == (1, 5)
     assert resume.main(["--more", "1", "--keep", "0", "--evaluate-every", "0"]) == 0
-    record = checkpoint.read(tmp_path / "clothingGANepoch3.h5").record
+    record = read_checkpoint(tmp_path / "clothingGANepoch3.h5").record
     assert (record.keep, record.evaluate_every) == (None, None)
 
 
@@ -210,7 +213,7 @@ def test_without_weights_the_furthest_file_goes_on(small_run, tmp_path, capsys):
 )
 def test_how_far_it_goes(options, last, small_run, tmp_path):
     assert resume.main(["--weights", str(small_run / "clothingGANepoch2.h5"), *options]) == 0
-    assert checkpoint.read(tmp_path / "clothingGANlatest.h5").record.epoch == last
+    assert read_checkpoint(tmp_path / "clothingGANlatest.h5").record.epoch == last
 
 
 def test_a_finished_run_goes_on_for_200_more_and_says_so(small_run, monkeypatch, capsys):
@@ -271,7 +274,7 @@ def test_another_processor_than_before_is_named(small_run, monkeypatch, capsys):
 
 
 def test_other_images_than_before_are_refused_unless_named(small_run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(data, "load", lambda source, load=data.load: load(other))
+    monkeypatch.setattr(sources, "load", lambda source, load=sources.load: load(other))
     other = other_images(tmp_path / "other.npz")
     assert resume.main(["--weights", str(small_run / "clothingGANepoch2.h5")]) == 1
     assert "name them with --data" in capsys.readouterr().err
@@ -300,7 +303,7 @@ def test_a_generator_alone_goes_on_with_a_fresh_discriminator(tmp_path, monkeypa
     monkeypatch.setattr(resume, "PRESETS", SMALL_BATCHES)
     assert resume.main(["--weights", "otherepoch7.h5", *options]) == 0
     assert "a generator alone" in capsys.readouterr().out
-    assert checkpoint.read(tmp_path / "run" / "clothingGANepoch8.h5").generator.input_shape == (None, 10)
+    assert load_generator(tmp_path / "run" / "clothingGANepoch8.h5").input_shape == (None, 10)
     (tmp_path / "otherepoch7.h5").rename("otherepoch100001.h5")
     assert resume.main(["--weights", "otherepoch100001.h5", *options]) == 1
     assert capsys.readouterr().err.endswith("no run goes beyond epoch 100000; rename it\n")
@@ -412,7 +415,7 @@ def test_two_files_of_another_tool_go_on_together(keras_2_pair, tmp_path, monkey
     data = ["--data", other_images(tmp_path / "other.npz"), "--previews", "0"]
     assert resume.main([*of_pair(keras_2_pair, "latest_discriminator"), *data, "--more", "1"]) == 0
     assert "hold a network each: the optimisers start afresh" in capsys.readouterr().out
-    found = checkpoint.read(tmp_path / "fashionGANepoch1.h5")
+    found = read_checkpoint(tmp_path / "fashionGANepoch1.h5")
     before = np.load(keras_2_pair / "dense.npz")["kernel"]
     (after,) = (array for array in found.state["discriminator"] if array.shape == before.shape)
     # Two steps of Adam at 0.00001 from where the other tool left it, not from fresh weights.

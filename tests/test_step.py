@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from clothinggan.gan import GAN
 from clothinggan.models import build_networks
 from clothinggan.presets import PRESETS
-from clothinggan.training import GAN
 
 IMAGES = 3
 STEPS = 2

@@ -7,7 +7,7 @@ import pytest
 from conftest import SMALL
 
 from clothinggan import resume, train
-from clothinggan.training import GAN
+from clothinggan.gan import GAN
 
 needs_tensorboard = pytest.mark.skipif(
     not importlib.util.find_spec("tensorboard"), reason="the extra `tensorboard` is not installed"
@@ -63,7 +63,7 @@ def test_event_files_that_are_tidied_away_cost_the_run_nothing(tmp_path, monkeyp
 
 
 def test_without_the_extra_one_line_says_how_to_get_it(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("clothinggan.options.is_installed", lambda name: False)
+    monkeypatch.setattr("clothinggan.cli.options.is_installed", lambda name: False)
     assert train.main([*SMALL, "--tensorboard", "events", "--out", "run"]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1

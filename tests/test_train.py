@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from conftest import SMALL
 
-from clothinggan import checkpoint, resume, train
+from clothinggan import resume, train
+from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.run import Run
 
 
@@ -44,7 +45,7 @@ def test_history_has_a_row_for_each_epoch(small_run):
 
 
 def test_the_record_says_what_was_run(small_run):
-    record = checkpoint.read(small_run / "clothingGANepoch3.h5").record
+    record = read_checkpoint(small_run / "clothingGANepoch3.h5").record
     said = (record.preset, record.epoch, record.step, record.batch_size, record.examples, record.data)
     assert said == ("clothing", 3, 6, 16, 40, "sample")
     assert [entry["epoch"] for entry in record.history] == [1, 2, 3]
@@ -99,7 +100,7 @@ def test_overwrite_replaces_an_earlier_run(small_run, tmp_path):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     assert train.main([*SMALL, "--epochs", "1", "--seed", "1", "--overwrite"]) == 0
     assert sorted(p.name for p in tmp_path.glob("*.h5")) == ["clothingGANepoch1.h5", "clothingGANlatest.h5"]
-    assert checkpoint.read(tmp_path / "clothingGANepoch1.h5").record.seed == 1
+    assert read_checkpoint(tmp_path / "clothingGANepoch1.h5").record.seed == 1
 
 
 def test_of_a_run_that_is_overwritten_no_file_is_left_that_could_be_taken_for_the_new_ones(
@@ -160,7 +161,7 @@ def test_without_data_what_the_environment_names_is_trained_on(tmp_path, monkeyp
 def test_bfloat16_trains_and_saves_float32(tmp_path):
     arguments = ["--data", "sample", "--examples", "4", "--batch-size", "2", "--epochs", "1"]
     assert train.main([*arguments, "--precision", "bfloat16"]) == 0
-    saved = checkpoint.read(tmp_path / "clothingGANepoch1.h5")
+    saved = read_checkpoint(tmp_path / "clothingGANepoch1.h5")
     assert saved.record.precision == "bfloat16"
     # But for counts of steps and dropout's states.
     kept = {array.dtype.name for array in saved.contents.arrays.values() if array.dtype.kind not in "iu"}

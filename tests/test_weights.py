@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clothinggan import checkpoint, classifier, metrics
+from clothinggan.checkpoint.file import epoch_in_name, read_checkpoint
+from clothinggan.checkpoint.restore import restore_gan, restore_generator
+from clothinggan.evaluation import classifier, metrics
 from clothinggan.models import draw_latent_vectors, generate
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -33,7 +35,7 @@ def test_every_file_has_the_listed_digest():
 
 @pytest.fixture(params=FILES, ids=lambda path: path.name, scope="module")
 def shipped(request):
-    return checkpoint.read(request.param)
+    return read_checkpoint(request.param)
 
 
 def about(shipped, name):
@@ -41,12 +43,12 @@ def about(shipped, name):
 
 
 def test_each_design_that_has_an_example_has_one():
-    assert [checkpoint.read(path).record.preset for path in FILES] == list(EPOCHS)
+    assert [read_checkpoint(path).record.preset for path in FILES] == list(EPOCHS)
 
 
 def test_an_example_is_trained_to_its_end_and_has_a_row_of_history_for_each_epoch(shipped):
     epoch = EPOCHS[shipped.record.preset]
-    assert shipped.record.epoch == checkpoint.epoch_in_name(shipped.path) == epoch
+    assert shipped.record.epoch == epoch_in_name(shipped.path) == epoch
     with open(about(shipped, "history.csv"), newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == list(range(1, epoch + 1))
@@ -58,14 +60,15 @@ def test_an_example_is_small_enough_to_download(shipped):
 
 
 def test_an_example_can_be_resumed(shipped):
-    assert shipped.gan().step == shipped.record.step
+    assert restore_gan(shipped).step == shipped.record.step
     assert shipped.record.data == "fashion_mnist"
 
 
 def test_an_example_draws_what_was_measured(shipped):
+    generator = restore_generator(shipped)
     images = generate(
-        shipped.generator,
-        draw_latent_vectors(1000, shipped.generator.input_shape[-1], seed=0, classes=shipped.classes),
+        generator,
+        draw_latent_vectors(1000, generator.input_shape[-1], seed=0, classes=shipped.classes),
     )
     probabilities = classifier.load().probabilities(images)
     shares = metrics.class_shares(probabilities)

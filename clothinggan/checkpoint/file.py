@@ -1,0 +1,233 @@
+"""The ``.h5`` file: a plain Keras generator, and beside it all that a run needs to go on to the bit.
+
+Layout:
+
+- in front, 512 bytes of text: the format's version and the SHA-256 of everything behind them. HDF5 calls
+  this a user block; h5py and Keras skip it.
+- at the root, the generator exactly as Keras saves a model in HDF5 (``model_config``, ``model_weights``);
+- ``clothinggan/record``: a JSON text, see `Record`;
+- ``clothinggan/state/NAME/I``: the arrays of the training state, see `clothinggan.gan.GAN.state`.
+
+What is read is plain data; `clothinggan.checkpoint.restore` makes networks of it.
+"""
+
+import hashlib
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clothinggan.checkpoint import hdf5
+from clothinggan.checkpoint.record import MAX_RECORD_BYTES, Record, State, decode_record
+from clothinggan.errors import ClothingGANError, DamagedFileError
+from clothinggan.files import atomic_write
+from clothinggan.presets import PRESETS, Preset
+
+if TYPE_CHECKING:
+    import keras
+
+FORMAT_VERSION = 1
+_BLOCK_SIZE = 512
+_BLOCK = re.compile(rb"ClothingGAN checkpoint, format (\d{1,9})\nSHA-256 ([0-9a-f]{64})\n")
+_GROUP = "clothinggan"
+_MAX_OVERHEAD = MAX_RECORD_BYTES + 2**21  # bytes of a file that are not its arrays'
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A ``.h5`` file that has been read and found sound.
+
+    Attributes:
+        path: The file.
+        record: What it says of its run; None where it holds a generator alone.
+        state: The arrays of the training state by name; empty where it holds a generator alone.
+        contents: All of the file.
+        sha256: Of the file as it was read, in hexadecimal.
+    """
+
+    path: Path
+    record: Record | None
+    state: State
+    contents: hdf5.Contents
+    sha256: str
+
+    def has_changed(self) -> bool:
+        """Whether the file holds something else by now.
+
+        Raises:
+            ClothingGANError: If it can no longer be read.
+        """
+        return hashlib.sha256(_read_bytes(self.path)).hexdigest() != self.sha256
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of all arrays in the file but the record."""
+        digest = hashlib.sha256()
+        for name, array in sorted(self.contents.arrays.items()):
+            if name != f"{_GROUP}/record":
+                digest.update(name.encode() + array.tobytes())
+        return digest.hexdigest()
+
+    @property
+    def preset(self) -> Preset | None:
+        """The design that the file is a run of, if it is of one of those here."""
+        return PRESETS.get(self.record.preset) if self.record else None
+
+    @property
+    def classes(self) -> range | None:
+        """The classes that the generator can be asked for; None where it draws what it likes."""
+        return self.preset.classes if self.preset else None
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed: from the record, else from the file's name, else 0."""
+        return self.record.epoch if self.record else epoch_in_name(self.path) or 0
+
+
+def file_name(prefix: str, epoch: int | None) -> str:
+    """``clothingGANepoch5.h5`` for epoch 5, ``clothingGANlatest.h5`` for None."""
+    return f"{prefix}latest.h5" if epoch is None else f"{prefix}epoch{epoch}.h5"
+
+
+def epoch_in_name(path: Path) -> int | None:
+    """The X of ``…epochX.h5``, or None."""
+    match = re.search(r"epoch(\d{1,10})\.(h5|hdf5)$", path.name)
+    return int(match[1]) if match else None
+
+
+def save_checkpoint(path: Path, generator: "keras.Model", record: Record, state: State) -> None:
+    """Writes a checkpoint; it appears under its name whole or not at all.
+
+    Raises:
+        ClothingGANError: If it cannot be written, or a number in it is NaN or infinite; the file is then
+            as it was.
+    """
+    weights = [np.asarray(weight) for weight in generator.weights]
+    for array in [*weights, *(array for arrays in state.values() for array in arrays)]:
+        if not np.isfinite(array).all():
+            raise ClothingGANError(f"{path.name} is not written: a weight has become NaN or infinite")
+    image = _hdf5_image(generator, record, state)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(_block(image) + image)
+
+
+def check_size(generator: "keras.Model", state: State) -> None:
+    """Makes sure that what `save` writes of a run can be read again, however long its history grows.
+
+    Raises:
+        ClothingGANError: If it would be larger than `read` takes.
+    """
+    arrays = [array for part in (generator.get_weights(), *state.values()) for array in part]
+    size = sum(array.nbytes for array in arrays) + _MAX_OVERHEAD
+    if size > hdf5.MAX_BYTES:
+        raise ClothingGANError(
+            f"the networks and their optimisers would make files of {size // 2**20} MiB, and none of more "
+            f"than {hdf5.MAX_BYTES // 2**20} MiB is read; go on from a smaller generator"
+        )
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Reads a checkpoint, or another tool's HDF5 file with a Keras generator.
+
+    Raises:
+        ClothingGANError: If the file cannot be read, is damaged, is of a newer format, or holds more
+            than a model file should.
+    """
+    content = _read_bytes(path)
+    # Zeros are what some file systems leave after a power cut.
+    if not content.strip(b"\0"):
+        raise DamagedFileError(f"{path} is empty; use an earlier file")
+    image = _verified(content, path)
+    if content.startswith(b"PK"):
+        raise ClothingGANError(f"{path} is a .keras or another zip file; save one with model.save('NAME.h5')")
+    contents = hdf5.parse(content if image is None else image, path)
+    if "model_config" not in contents.attributes[""]:
+        raise ClothingGANError(
+            f"{path} holds no Keras model (it has no 'model_config'); save one with model.save()"
+        )
+    sha256 = hashlib.sha256(content).hexdigest()
+    encoded = contents.arrays.get(f"{_GROUP}/record")
+    if encoded is None:
+        return Checkpoint(path, None, {}, contents, sha256)
+    if image is None:
+        raise ClothingGANError(f"{path} is damaged: its checksum is gone")
+    try:
+        record = decode_record(encoded.tobytes())
+    except ValueError as error:
+        raise ClothingGANError(f"{path} has a record that does not make sense") from error
+    return Checkpoint(path, record, _state(contents, path), contents, sha256)
+
+
+def _hdf5_image(generator: "keras.Model", record: Record, state: State) -> bytes:
+    """Lays out the HDF5 part of a checkpoint in memory: where a disk is full, the HDF5 library crashes."""
+    import h5py
+
+    class File(h5py.File):
+        """Keras writes to an open file too, but asks it for the ending of its name."""
+
+        def __str__(self) -> str:
+            return self.filename
+
+    with File("checkpoint.h5", "w", driver="core", backing_store=False) as file:
+        generator.save(file)
+        group = file.create_group(_GROUP)
+        group.create_dataset("record", data=np.frombuffer(record.encode(), np.uint8))
+        for name, arrays in state.items():
+            for index, array in enumerate(arrays):
+                group.create_dataset(f"state/{name}/{index}", data=array)
+        file.flush()
+        return file.id.get_file_image()
+
+
+def _block(image: bytes) -> bytes:
+    digest = hashlib.sha256(image).hexdigest()
+    return f"ClothingGAN checkpoint, format {FORMAT_VERSION}\nSHA-256 {digest}\n".encode().ljust(
+        _BLOCK_SIZE, b"\n"
+    )
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        # Asked first: to open a named pipe is to wait for somebody to write to it.
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ClothingGANError(f"{path} is not a file; --weights takes an .h5 file")
+        if status.st_size > hdf5.MAX_BYTES:
+            raise ClothingGANError(f"{path} is larger than {hdf5.MAX_BYTES // 2**20} MiB")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ClothingGANError(f"there is no file {path}") from error
+    except (OSError, ValueError) as error:
+        raise ClothingGANError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _verified(content: bytes, path: Path) -> bytes | None:
+    """The HDF5 part of one of our files once its digest holds, or None for another tool's file."""
+    head, image = content[:_BLOCK_SIZE], content[_BLOCK_SIZE:]
+    if not head.startswith(b"ClothingGAN checkpoint, format "):
+        return None
+    match = _BLOCK.match(head)
+    if match and int(match[1]) > FORMAT_VERSION:
+        raise ClothingGANError(
+            f"{path} has format {int(match[1])}, this program knows {FORMAT_VERSION}; upgrade clothinggan"
+        )
+    if head != _block(image):
+        raise DamagedFileError(
+            f"{path} is damaged: its content does not match its checksum; use an earlier file"
+        )
+    return image
+
+
+def _state(contents: hdf5.Contents, path: Path) -> State:
+    found: dict[str, dict[int, np.ndarray]] = {}
+    prefix = f"{_GROUP}/state/"
+    for name, array in contents.arrays.items():
+        if name.startswith(prefix):
+            part, _, index = name.removeprefix(prefix).partition("/")
+            if not index.isdecimal() or not np.isfinite(array).all():
+                raise ClothingGANError(f"{path} has a training state with '{name}' broken in it")
+            found.setdefault(part, {})[int(index)] = array
+    return {part: [arrays[index] for index in sorted(arrays)] for part, arrays in found.items()}

@@ -1,0 +1,341 @@
+"""The options that several commands share, what they ask for, and how errors reach the user."""
+
+import argparse
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from clothinggan import __version__, files
+from clothinggan.checkpoint import run_folder
+from clothinggan.checkpoint.record import MAX_INTEGER, MAX_PREVIEWS, PRECISIONS, Record
+from clothinggan.cli import output
+from clothinggan.data import sources
+from clothinggan.data.sources import CLASS_NAMES, Dataset
+from clothinggan.distributed.cluster import STRATEGIES, Cluster, check_source
+from clothinggan.distributed.rendezvous import SECONDS_TO_WAIT
+from clothinggan.distributed.workers import gone
+from clothinggan.environment import import_tensorflow, is_installed
+from clothinggan.errors import ClothingGANError, described, first_line, shown
+from clothinggan.presets import DEFAULT_PRESET, PRESETS
+
+SAVE_EVERY = 5  # epochs
+FAILED = 1
+INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line on standard error, and status 2."""
+
+    def __init__(self, command: str, description: str):
+        super().__init__(
+            prog=f"python -m clothinggan.{command}",
+            description=description,
+            allow_abbrev=False,
+        )
+        self.add_argument("--version", action="version", version=f"clothinggan {__version__}")
+
+    def error(self, message: str) -> None:
+        """Prints the complaint and ends the program."""
+        print(f"clothinggan: error: {shown(message)}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def integer(minimum: int, maximum: int = MAX_INTEGER) -> Callable[[str], int]:
+    """A type for options: a whole number within bounds."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = None
+        if number is None or not minimum <= number <= maximum:
+            unbounded = maximum == MAX_INTEGER and (number is None or number < minimum)
+            bounds = f"of at least {minimum}" if unbounded else f"from {minimum} to {maximum}"
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number {bounds}")
+        return number
+
+    return parse
+
+
+def nonempty(text: str) -> str:
+    """A type for options: a name that is there; a shell leaves none of a variable that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return text
+
+
+def path(text: str) -> Path:
+    """A type for options: a path, with `~` for the home also where the shell leaves it, as in --out=~/x."""
+    try:
+        expanded = Path(nonempty(text)).expanduser()
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"'{text}': {first_line(error).lower()}") from error
+    # Where the program names it in a command to go on with, it is not to be taken for an option.
+    return Path.cwd() / expanded if text.startswith("-") else expanded
+
+
+def load_data(
+    asked: str | None,
+    record: Record | None = None,
+    weights: Path | None = None,
+    cluster: Cluster | None = None,
+) -> Dataset:
+    """Loads what --data names, else what a file was trained on, else what the environment names.
+
+    Args:
+        asked: The value of --data.
+        record: The file's record; None where it has none.
+        weights: The file.
+        cluster: The workers that are to train on them, if there are several.
+
+    Raises:
+        ClothingGANError: See `data.load` and `cluster.check_source`; it says who named the images if --data
+            did not.
+    """
+    if asked:
+        named, by = asked, None
+    elif record:
+        named, by = record.data, f"which {weights} was trained on; say with --data where that is now"
+    else:
+        named, by = sources.default_source(), "which the environment variable CLOTHINGGAN_DATA names"
+    try:
+        return _load(named, cluster)
+    except ClothingGANError as error:
+        if record and not asked and (elsewhere := sources.source_in_environment()):
+            try:
+                return _load(elsewhere, cluster)
+            except ClothingGANError as another:
+                raise ClothingGANError(f"{error}; and what CLOTHINGGAN_DATA names: {another}") from another
+        if by is None or named in sources.KEYWORDS:
+            raise
+        raise ClothingGANError(f"{error} ({by})") from error
+
+
+def _load(source: str, cluster: Cluster | None) -> Dataset:
+    check_source(cluster, source)
+    if sources.is_from_tfds(source):
+        import_tensorflow()  # Before TensorFlow Datasets does it, with all that it says.
+    return sources.load(source)
+
+
+def garment_class(text: str) -> int:
+    """A type for options: a class of Fashion-MNIST by its number or name, or a word of the name."""
+    wanted = text.lower().replace("_", " ").strip()
+    named = {str(index): index for index in range(len(CLASS_NAMES))}
+    for index, name in enumerate(CLASS_NAMES):
+        named |= dict.fromkeys([name.lower(), *re.split("[ /]", name.lower())], index)
+    if wanted not in named:
+        names = ", ".join(CLASS_NAMES)
+        raise argparse.ArgumentTypeError(f"'{text}' is none of the classes 0 to 9: {names}")
+    return named[wanted]
+
+
+def add_model(parser: argparse.ArgumentParser, recorded: bool) -> None:
+    """Adds --model; `recorded` says whether a weights file can name it."""
+    says = f"default: {DEFAULT_PRESET}"
+    if recorded:
+        says = f"default: what the file records; where it does not say, {DEFAULT_PRESET}"
+    parser.add_argument(
+        "--model",
+        choices=list(PRESETS),
+        default=None if recorded else DEFAULT_PRESET,
+        help="the design: clothing and fashion are the published ones, fashion wants a GPU; swift draws "
+        f"garments in minutes, and those that are asked for ({says})",
+    )
+
+
+def add_weights(parser: argparse.ArgumentParser, says: str) -> None:
+    """Adds --weights, which takes one or more files and is required."""
+    parser.add_argument(
+        "--weights", metavar="FILE", type=path, nargs="+", action="extend", required=True, help=says
+    )
+
+
+def add_data(parser: argparse.ArgumentParser, recorded: bool) -> None:
+    """Adds --data; `recorded` says whether a weights file can name the default."""
+    default = "$CLOTHINGGAN_DATA, else fashion_mnist"
+    if recorded:
+        default = f"what the file was trained on, else {default}"
+    parser.add_argument(
+        "--data",
+        metavar="SOURCE",
+        type=nonempty,
+        help="fashion_mnist (Keras's cache, else its download), a folder with the four IDX files, "
+        "an .npz as Keras lays it out, tfds:NAME (from TensorFlow Datasets), or sample (built in) "
+        f"(default: {default})",
+    )
+
+
+def add_seed(parser: argparse.ArgumentParser, of: str) -> None:
+    """Adds --seed."""
+    parser.add_argument("--seed", type=integer(0), default=0, help=f"the seed of {of} (default: 0)")
+
+
+def add_devices(parser: argparse.ArgumentParser, recorded: bool) -> None:
+    """Adds what decides on the devices and processes that train, and on what these compute in."""
+    devices = parser.add_argument_group("devices")
+    devices.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=None if recorded else PRECISIONS[0],
+        help="what the networks compute in; weights, optimisers and files are float32 "
+        f"(default: {'what the file records' if recorded else PRECISIONS[0]})",
+    )
+    devices.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        default="auto",
+        help="what trains: one device, all GPUs of this machine (mirrored), or the processes that TF_CONFIG "
+        "names (multiworker); auto takes multiworker where TF_CONFIG names several, mirrored where there "
+        "are several GPUs, else single (default: auto)",
+    )
+    devices.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=integer(1),
+        default=SECONDS_TO_WAIT,
+        help=f"how long to wait for other workers to start (default: {SECONDS_TO_WAIT})",
+    )
+
+
+def add_reports(parser: argparse.ArgumentParser, recorded: bool) -> None:
+    """Adds what decides on the files that a training run writes, and on what is in them."""
+    reports = parser.add_argument_group("files and reports")
+    default = "what the file records" if recorded else SAVE_EVERY
+    reports.add_argument(
+        "--save-every",
+        metavar="EPOCHS",
+        type=integer(1),
+        default=None if recorded else SAVE_EVERY,
+        help=f"epochs between numbered files; the last epoch always gets one (default: {default})",
+    )
+    default = "what the file records" if recorded else "0"
+    reports.add_argument(
+        "--keep",
+        metavar="N",
+        type=integer(0),
+        help=f"how many numbered files to keep, 0 for all (default: {default})",
+    )
+    default = "what the file records" if recorded else "the design's"
+    reports.add_argument(
+        "--previews",
+        metavar="N",
+        type=integer(0, MAX_PREVIEWS),
+        help=f"single images to draw after every epoch, in images/ (default: {default})",
+    )
+    reports.add_argument(
+        "--out", metavar="FOLDER", type=path, default=Path("."), help="for everything written (default: .)"
+    )
+    reports.add_argument(
+        "--overwrite", action="store_true", help="replace the files of another run that are in --out"
+    )
+    default = "what the file records" if recorded else "0"
+    reports.add_argument(
+        "--evaluate-every",
+        metavar="EPOCHS",
+        type=integer(0),
+        help="epochs between evaluations: FCD, precision and recall into the history; 0 for none "
+        f"(default: {default})",
+    )
+    reports.add_argument(
+        "--tensorboard", metavar="FOLDER", type=path, help="also write TensorBoard's event files there"
+    )
+    reports.add_argument("--show", action="store_true", help="also open the periodic images in a window")
+
+
+@contextlib.contextmanager
+def open_run_folder(
+    arguments: argparse.Namespace,
+    prefix: str,
+    cluster: Cluster | None,
+    record: Record | None = None,
+    start: Path | None = None,
+) -> Iterator[list[Path]]:
+    """Prepares the folders that a training run writes to, and holds --out for it alone while the block runs.
+
+    Args:
+        arguments: With what `add_reports` adds.
+        prefix: What the names of the run's files begin with.
+        cluster: The workers of the run, of which the chief alone writes; None for a run of one process.
+        record: Where the run stands; None for one that has not begun.
+        start: The file that it goes on from.
+
+    Yields:
+        The checkpoints in --out that are further on, which the run may replace.
+
+    Raises:
+        ClothingGANError: If a folder cannot be written to or is in use, if there are such checkpoints, or
+            another run's, and --overwrite was not said, or there is no TensorBoard to write for.
+    """
+    if cluster and not cluster.is_chief:
+        with _naming_the_lost(cluster):
+            yield []
+        return
+    if arguments.tensorboard and not is_installed("tensorboard"):
+        raise ClothingGANError(
+            "--tensorboard needs TensorBoard; get it with: pip install 'clothinggan[tensorboard]'"
+        )
+    files.prepare_folder(arguments.out)
+    if arguments.tensorboard:
+        files.prepare_folder(arguments.tensorboard, "--tensorboard")
+    with files.sole_writer(arguments.out):
+        later = run_folder.find_later(arguments.out, prefix, record, start)
+        foreign = run_folder.find_foreign(arguments.out, prefix, record, start)
+        if not arguments.overwrite:
+            _refuse_others(arguments.out, later, foreign)
+        elif foreign:
+            print(
+                f"note:     --overwrite: {foreign.name} is not of this run as far as can be told; "
+                "when an epoch is done history.csv and losses.png are replaced"
+            )
+        with _naming_the_lost(cluster):
+            yield later
+
+
+def _refuse_others(out: Path, later: list[Path], foreign: Path | None) -> None:
+    if later:
+        raise ClothingGANError(
+            f"{out.resolve()} already holds {later[-1].name}, which is further on; "
+            "go on from that, name another folder with --out, or say --overwrite to replace it"
+        )
+    if foreign:
+        raise ClothingGANError(
+            f"{out.resolve()} already holds {foreign.name}, which is not of this run as far as can be told; "
+            "name another folder with --out, or say --overwrite to replace what is in the way"
+        )
+
+
+@contextlib.contextmanager
+def _naming_the_lost(cluster: Cluster | None) -> Iterator[None]:
+    """Names a worker that is lost before the run can say from where to go on."""
+    try:
+        yield
+    except Exception as error:
+        lost = gone(cluster, error)
+        if not lost:
+            raise
+        raise ClothingGANError(f"{lost}; start all workers again") from error
+
+
+def reporting_errors(command: Callable[[], int]) -> int:
+    """Runs a command; turns each way to fail into one line on standard error.
+
+    Returns:
+        The exit status: what the command returns, 1 after an error, 130 after an interruption.
+    """
+    output.open_missing_streams()
+    try:
+        with output.outlived() as standard_output:
+            status = command()
+        return status or (FAILED if standard_output.lost else 0)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        if os.environ.get("CLOTHINGGAN_DEBUG") == "1":
+            raise
+        with contextlib.suppress(OSError):
+            print(f"clothinggan: error: {shown(described(error))}", file=sys.stderr)
+        return FAILED

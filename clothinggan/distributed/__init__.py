@@ -1,0 +1,1 @@
+"""Several processes or devices that train one GAN together."""

@@ -1,0 +1,151 @@
+"""What computes: TensorFlow's import, free of other programs' settings, and the processor."""
+
+import contextlib
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from clothinggan.errors import ClothingGANError
+
+# Keras imports these where they are installed, for parts of it that nothing here uses: half of its start-up.
+_FOR_OTHER_PARTS_OF_KERAS = ("matplotlib.pyplot", "pandas", "scipy", "sklearn")
+
+
+def set_right() -> None:
+    """Puts aside what is meant for other programs and would end, change or cut short what is done here."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
+        os.environ.pop(name, None)
+    # Notebooks hand their backend of matplotlib on to the processes that they start, which may not have it:
+    # with some, matplotlib cannot be imported then.
+    kind, _, backend = os.environ.get("MPLBACKEND", "").partition("://")
+    if kind == "module" and not is_installed(backend.partition(".")[0]):
+        del os.environ["MPLBACKEND"]
+
+
+def use_onednn() -> None:
+    """Has a TensorFlow that is not yet imported compute by oneDNN, unless the user has decided on it.
+
+    TensorFlow leaves it off on processors without AVX-512, where it is three times faster too.
+    """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported; a mere folder of its name cannot."""
+    try:
+        spec = find_spec(package)
+    except ValueError:  # It is there, but nobody says from where.
+        return True
+    return spec is not None and spec.origin is not None
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow and Keras without the lines that they print by the way."""
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    use_onednn()
+    with _standard_error_held_back(), _left_out(_FOR_OTHER_PARTS_OF_KERAS), _without_keras_settings():
+        try:
+            import tensorflow as tf
+        except ImportError as error:
+            raise ClothingGANError(
+                f"TensorFlow cannot be imported ({error}); install it with: pip install tensorflow"
+            ) from error
+        import keras  # noqa: F401 - for its settings, which it reads when it is imported.
+        from absl import logging
+
+        logging.set_verbosity(logging.ERROR)
+        tf.get_logger().setLevel("ERROR")
+        # The networks are chains: one operation at a time on all cores is 5 % faster than two at once.
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        # Looking for devices is when TensorFlow says what it misses.
+        tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _without_keras_settings() -> Iterator[None]:
+    """Has Keras, imported in the block, leave the user's `keras.json` alone: it may say, or be, anything."""
+    home = os.environ.get("KERAS_HOME")
+    os.environ["KERAS_HOME"] = os.devnull
+    try:
+        yield
+    finally:
+        del os.environ["KERAS_HOME"]
+        if home is not None:
+            os.environ["KERAS_HOME"] = home
+
+
+@contextlib.contextmanager
+def _left_out(names: Sequence[str]) -> Iterator[None]:
+    """Has packages do without modules that they can do without, while the block imports them."""
+    names = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(names))
+    try:
+        yield
+    finally:
+        for name in names:
+            sys.modules.pop(name, None)
+
+
+@contextlib.contextmanager
+def _standard_error_held_back() -> Iterator[None]:
+    """Keeps what C++ code writes to standard error from the user; that is beyond Python's reach."""
+    # A flag that TensorFlow does not know ends the process, and only its words tell why.
+    if os.environ.get("CLOTHINGGAN_DEBUG") == "1" or {"TF_XLA_FLAGS", "XLA_FLAGS"} & os.environ.keys():
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+@cache
+def processor_name() -> str:
+    """Its name, or on ARM under Linux its maker's and its own number; the architecture where none is told."""
+    information = _cpuinfo()
+    if "model name" in information:
+        return information["model name"]
+    numbers = [information[key] for key in ("CPU implementer", "CPU part") if key in information]
+    if sys.platform == "darwin":
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    return " ".join([platform.machine(), *numbers])
+
+
+def processor_instructions() -> set[str]:
+    """The instructions it has beyond the usual, by Linux's names; none where the system tells none."""
+    information = _cpuinfo()
+    return set(information.get("flags", information.get("Features", "")).split())
+
+
+def core_count() -> int:
+    """How many cores this process may run on; all there are where the system does not tell."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@cache
+def _cpuinfo() -> dict[str, str]:
+    """What Linux says of the first processor; empty elsewhere."""
+    information = {}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            information.setdefault(key.strip(), value.strip())
+    return information

@@ -1,0 +1,467 @@
+"""One adversarial step as a Keras model, and the stream of batches that feeds it."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from clothinggan import fast_layers
+from clothinggan.checkpoint.record import State
+from clothinggan.data.sources import Dataset
+from clothinggan.errors import ClothingGANError, shown
+from clothinggan.models import Composite, draw_latent_vectors, generate
+from clothinggan.presets import CLASSES, Preset
+
+# Each use of randomness within a step has a stream of its own.
+_FAKES, _GENERATOR_UPDATE, _LABEL_NOISE = range(3)
+_STREAMS = 3
+
+ACCURACY_IMAGES = 1_000
+
+
+class GAN(keras.Model):
+    """A generator and a discriminator that learn against each other (Goodfellow et al., 2014).
+
+    All of a step's randomness follows from (seed, step), dropout's from states that `state` holds, so
+    that a run that was stopped goes on to the bit.
+
+    A step is shared out over the strategy's replicas: each takes its part of the batch, of the latent vectors
+    and of the label noise, and the optimisers add the gradients up, so that together they do what one alone
+    would. Only a dropout mask and a batch's own statistics are each replica's own.
+    """
+
+    def __init__(
+        self,
+        preset: Preset,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        seed: int,
+        precision: str = "float32",
+        strategy: tf.distribute.Strategy | None = None,
+    ):
+        """Puts the two together.
+
+        Args:
+            preset: The design: labels, learning rates, dropout.
+            generator: Latent vectors (n, input_size) to images (n, 28, 28, 1) in [0, 1].
+            discriminator: Such images to probabilities (n, 1), or (n, CLASSES) for a conditional design.
+            seed: All randomness follows from it.
+            precision: "float32" or "bfloat16": what the networks compute in. Weights, optimisers and
+                losses are float32.
+            strategy: Shares a step out over several devices or processes; the networks were made in its
+                scope.
+        """
+        super().__init__(name=preset.file_prefix)
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.preset = preset
+        self.seed = seed
+        self.generator = generator
+        self.discriminator = discriminator
+        # Older recipes, and files of other tools, leave networks frozen that are to learn here.
+        generator.trainable = discriminator.trainable = True
+        self.composite = Composite(
+            generator, discriminator, preset.dropout_for_generator, tf.as_dtype(precision)
+        )
+        self.input_size = generator.input_shape[-1]
+        self.latent_size = self.input_size - (CLASSES if preset.conditional else 0)
+        if self.latent_size < 1:
+            raise ClothingGANError(f"a generator of {self.input_size} numbers has no room for a class")
+        # What images are drawn with: apart from the generator that learns where the design averages.
+        self.averaged_generator = _copy(generator) if preset.averaging else generator
+        with self.strategy.scope():
+            self.generator_optimizer = _adam(preset.generator_learning_rate, preset, generator)
+            self.discriminator_optimizer = _adam(preset.discriminator_learning_rate, preset, discriminator)
+        self.d_loss = keras.metrics.Mean("d_loss")
+        self.g_loss = keras.metrics.Mean("g_loss")
+        # The compiler for GPUs, XLA, makes this step three times slower on a CPU.
+        on_gpu = bool(tf.config.list_logical_devices("GPU"))
+        # Nor can it compile what several replicas exchange.
+        alone = self.strategy.num_replicas_in_sync == 1
+        self.compile(optimizer=self.generator_optimizer, jit_compile="auto" if on_gpu and alone else False)
+        self.built = True
+        self.keeps_sums = False
+        self._sound = tf.Variable(True, trainable=False)
+        self._stop_wanted = tf.Variable(0.0, trainable=False)
+        self._stop_agreed = tf.Variable(False, trainable=False)
+        self._compare = tf.function(lambda: self.strategy.run(self._checksums), autograph=False)
+        self._part_dropout()
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Has `fit` call `train_step` as it is: it shares the work out over the replicas itself.
+
+        Keras would run all of it on each replica, and would divide the batches.
+        """
+        if self.train_function is not None and not force:
+            return
+        step = tf.function(self.train_step, autograph=False, jit_compile=self.jit_compile)
+        self.train_function = tf.function(lambda batches: step(batches.get_next()), autograph=False)
+
+    def train_step(self, batch: tf.Tensor | tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """One update of the discriminator, then one of the generator.
+
+        Args:
+            batch: Real images, (n, 28, 28) uint8; for a conditional design with their labels, (n,) int32.
+
+        Returns:
+            The epoch's mean losses so far.
+        """
+        images, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
+        parts = self.strategy.run(self._learn, args=(images, labels))
+        whole = self.strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None)
+        d_loss, g_loss, stops_wanted = tf.unstack(whole)
+        self._stop_agreed.assign(stops_wanted > 0)
+        self._average()
+
+        # A sum shows whether any of its numbers is NaN or infinite.
+        keepers = (self.generator, self.discriminator, self.generator_optimizer, self.discriminator_optimizer)
+        values = [value for keeper in keepers for value in _values(keeper.variables)]
+        sums = [tf.reduce_sum(value) for value in values if value.dtype.is_floating]
+        self._sound.assign(tf.reduce_all(tf.math.is_finite(sums)))
+
+        self.d_loss.update_state(d_loss)
+        self.g_loss.update_state(g_loss)
+        return {"d_loss": self.d_loss.result(), "g_loss": self.g_loss.result()}
+
+    def _learn(self, images: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
+        """One replica's part of a step; returns its parts of both losses, and whether it wants to stop."""
+        total = tf.shape(images)[0]
+        images, labels = _share(images), None if labels is None else _share(labels)
+        real = tf.cast(images[..., tf.newaxis], self.composite.computes_in) / 255
+
+        tape, fakes = self._draw(_FAKES, total, labels)
+        d_loss = self._train_discriminator(real, tf.stop_gradient(fakes), labels, total)
+        if not self.preset.shared_fakes:
+            tape, fakes = self._draw(_GENERATOR_UPDATE, total, labels)
+        g_loss = self._train_generator(tape, fakes, labels, total)
+        self._unite_statistics()
+        return tf.stack([d_loss, g_loss, self._stop_wanted])
+
+    def _draw(
+        self, stream: int, total: tf.Tensor, labels: tf.Tensor | None
+    ) -> tuple[tf.GradientTape, tf.Tensor]:
+        """Draws this replica's share of fakes, of the classes that the real images have, and records how."""
+        vectors = tf.random.stateless_normal((total, self.latent_size), self._random_key(stream))
+        vectors = _share(vectors)
+        if self.preset.conditional:
+            vectors = tf.concat([vectors, tf.one_hot(labels, CLASSES)], axis=1)
+        tape = tf.GradientTape(watch_accessed_variables=False)
+        with tape:
+            tape.watch(_values(self.composite.trainable_variables))
+            return tape, self.composite.draw(vectors, training=True)
+
+    def _train_discriminator(
+        self, real: tf.Tensor, fakes: tf.Tensor, labels: tf.Tensor | None, total: tf.Tensor
+    ) -> tf.Tensor:
+        """One update of the discriminator on real images and fakes together; returns this part of its loss.
+
+        `total` counts the real images of all replicas.
+        """
+        count = tf.shape(real)[0]
+        variables = self.discriminator.trainable_variables
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(_values(variables))
+            both = tf.concat([real, fakes], axis=0)
+            logits = fast_layers.apply(
+                self.discriminator, both, True, self.composite.computes_in, logits=True
+            )
+            loss = _binary_crossentropy(self._labels(total), self._answers(logits, labels), 2 * total)
+            if self.preset.conditional:
+                loss += self._class_loss(logits[:count], labels, total)
+        self.discriminator_optimizer.apply(tape.gradient(loss, _values(variables)), variables)
+        return loss
+
+    def _train_generator(
+        self, tape: tf.GradientTape, fakes: tf.Tensor, labels: tf.Tensor | None, total: tf.Tensor
+    ) -> tf.Tensor:
+        """One update of the generator through the composite, by fakes and their tape; as above."""
+        variables = self.composite.trainable_variables
+        with tape:
+            logits = self.composite.judge(fakes, training=True)
+            answers = self._answers(logits, labels)
+            wanted = tf.fill(tf.shape(answers), float(self.preset.real_label))
+            loss = _binary_crossentropy(wanted, answers, total)
+            if self.preset.conditional:
+                loss += self._class_loss(logits, labels, total)
+        self.generator_optimizer.apply(tape.gradient(loss, _values(variables)), variables)
+        return loss
+
+    def _answers(self, logits: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
+        """The logits that count, (n, 1): of each image's class, where there is one for each class.
+
+        The images' classes are `labels`, over and over.
+        """
+        if not self.preset.conditional:
+            return logits
+        classes = tf.tile(labels, [tf.shape(logits)[0] // tf.shape(labels)[0]])
+        return tf.gather(logits, classes[:, tf.newaxis], batch_dims=1)
+
+    def _class_loss(self, logits: tf.Tensor, labels: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
+        """How far an image's own class is from having the largest answer (Odena et al., 2017)."""
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
+        return self.preset.class_weight * _mean(losses, total)
+
+    def _unite_statistics(self) -> None:
+        """Gives all replicas the mean of what normalisations have learned of each one's own batch."""
+        replicas = tf.distribute.get_replica_context()
+        networks = self.generator, self.discriminator
+        moving = [value for network in networks for value in _values(network.non_trainable_weights)]
+        if replicas.num_replicas_in_sync > 1 and moving:
+            means = replicas.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(value) for value in moving])
+            for value, mean in zip(moving, means, strict=True):
+                value.assign(mean)
+
+    def _average(self) -> None:
+        """Moves the averaged generator a little towards the one that learns (Yazici et al., 2019)."""
+        if not self.preset.averaging:
+            return
+        # In the first steps there is little worth keeping.
+        steps = tf.cast(self.generator_optimizer.iterations.value, tf.float32)
+        share = tf.minimum(self.preset.averaging, (1 + steps) / (10 + steps))
+        pairs = zip(self.averaged_generator.weights, self.generator.weights, strict=True)
+        for average, weight in pairs:
+            average.value.assign_sub((1 - share) * (average.value - weight.value))
+
+    def reset_metrics(self) -> None:
+        """Starts the epoch's sums afresh, unless the epoch had begun when it was loaded.
+
+        Keras calls this at the start of each epoch of `fit`.
+        """
+        if not self.keeps_sums:
+            super().reset_metrics()
+        self.keeps_sums = False
+
+    @property
+    def step(self) -> int:
+        """Steps done in all."""
+        return int(self.generator_optimizer.iterations.numpy())
+
+    def ask_to_stop(self) -> None:
+        """Has all processes end after the next step, of which each reads `stop_agreed`."""
+        self._stop_wanted.assign(1.0)
+
+    @property
+    def stop_agreed(self) -> bool:
+        """Whether before the last step some process had asked to stop."""
+        return bool(self._stop_agreed.numpy())
+
+    def replicas_agree(self) -> bool:
+        """Whether all replicas, of all processes, hold the same numbers; all processes have to ask."""
+        (first, *_) = self.strategy.experimental_local_results(self._compare())
+        return len(set(first.numpy().tolist())) == 1
+
+    def _checksums(self) -> tf.Tensor:
+        """A number for each replica, from the bits of its weights and its optimisers' numbers."""
+        states = self._state_variables() | {"generator": self.generator.weights}
+        checksum = tf.constant(0, tf.int64)
+        for value in (value for variables in states.values() for value in _values(variables)):
+            if value.dtype == tf.float32:
+                bits = tf.cast(tf.bitcast(tf.reshape(value, [-1]), tf.int32), tf.int64)
+                checksum = 31 * checksum + tf.reduce_sum(bits * tf.range(1, tf.size(bits, tf.int64) + 1))
+        return tf.distribute.get_replica_context().all_gather(checksum[tf.newaxis], axis=0)
+
+    @property
+    def sound(self) -> bool:
+        """Whether all weights, and the optimisers' numbers, were finite after the last step."""
+        return bool(self._sound.numpy())
+
+    def state(self) -> State:
+        """What a run needs to go on, but for the generator itself: copies of arrays by name."""
+        return {
+            name: [variable.numpy() for variable in variables]
+            for name, variables in self._state_variables().items()
+        }
+
+    def load_state(self, state: State) -> None:
+        """Takes on a state that `state` returned.
+
+        Raises:
+            ClothingGANError: If it is not the state of such a GAN.
+        """
+        variables = self._state_variables()
+        for name, targets in variables.items():
+            arrays = state.get(name, [])
+            if [array.shape for array in arrays] != [tuple(target.shape) for target in targets]:
+                raise ClothingGANError(f"the training state has another '{name}' than this design")
+        for name, targets in variables.items():
+            for target, array in zip(targets, state.get(name, []), strict=True):
+                target.assign(array)
+        self._part_dropout()
+
+    def draw(self, count: int, classes: Sequence[int] | None = None) -> np.ndarray:
+        """Draws images, (count, 28, 28) float32 in [0, 1]; from the same latent vectors each time.
+
+        Args:
+            count: How many.
+            classes: Those to draw, as `draw_latent_vectors` takes them; a conditional design draws all by
+                default.
+        """
+        vectors = draw_latent_vectors(
+            count, self.input_size, self.seed, self.preset.classes if classes is None else classes
+        )
+        return generate(self.averaged_generator, vectors)
+
+    def accuracy(self, real: np.ndarray, labels: np.ndarray | None) -> tuple[float, float]:
+        """How often the discriminator is right: dropout off, threshold 0.5.
+
+        Args:
+            real: Training images, (n, 28, 28) uint8. `ACCURACY_IMAGES` of them, drawn by seed, are
+                shown, or all if there are fewer, and as many generated ones.
+            labels: Their classes, (n,); only a conditional design takes them.
+
+        Returns:
+            The share of real images, and of generated ones, that it tells rightly; each in [0, 1].
+        """
+        count = min(ACCURACY_IMAGES, len(real))
+        chosen = np.random.default_rng(self.seed).choice(len(real), count, replace=False)
+        classes = labels[chosen] if self.preset.conditional else None
+        return (
+            float(np.mean(self._takes_for_real(np.float32(real[chosen]) / 255, classes))),
+            float(np.mean(~self._takes_for_real(self.draw(count, classes), classes))),
+        )
+
+    def _takes_for_real(self, images: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
+        answers = np.asarray(self.discriminator(images[..., np.newaxis], training=False))
+        answers = answers[np.arange(len(images)), 0 if classes is None else classes]
+        return (answers > 0.5) == bool(self.preset.real_label)
+
+    def _state_variables(self) -> dict[str, list[keras.Variable]]:
+        averages = self.averaged_generator is not self.generator
+        return {
+            # The averaged one stands at the root of the file.
+            **({"generator": self.generator.weights} if averages else {}),
+            "discriminator": self.discriminator.variables,  # with its dropout layers' seed states
+            "generator_seeds": _seed_states(self.generator),
+            "generator_optimizer": self.generator_optimizer.variables,
+            "discriminator_optimizer": self.discriminator_optimizer.variables,
+            "loss_sums": self.d_loss.variables + self.g_loss.variables,
+        }
+
+    def _part_dropout(self) -> None:
+        """Gives each replica but the first dropout masks of its own; a file holds the first one's state."""
+        if self.strategy.num_replicas_in_sync == 1:
+            return
+
+        def part() -> None:
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            for value in _values(_seed_states(self.generator) + _seed_states(self.discriminator)):
+                value.assign(value + tf.cast(tf.stack([replica, 0]), value.dtype))
+
+        self.strategy.run(part)
+
+    def _labels(self, total: tf.Tensor) -> tf.Tensor:
+        """The labels of this replica's real images, then of as many fakes: (2 * n, 1) float32.
+
+        `total` counts the real images of all replicas.
+        """
+        real = tf.fill((total, 1), float(self.preset.real_label))
+        labels = tf.concat([real, 1.0 - real], axis=0)
+        noise = self.preset.label_noise * tf.random.stateless_uniform(
+            tf.shape(labels), self._random_key(_LABEL_NOISE)
+        )
+        of_real, of_fakes = tf.split(tf.abs(labels - noise), 2)
+        return tf.concat([_share(of_real), _share(of_fakes)], axis=0)
+
+    def _random_key(self, stream: int) -> tf.Tensor:
+        step = tf.cast(self.generator_optimizer.iterations.value, tf.int64)
+        return tf.stack([tf.constant(self.seed, tf.int64), step * _STREAMS + stream])
+
+
+def arrays_to_learn(preset: Preset, dataset: Dataset) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """What a design learns from, as `batches` takes it.
+
+    Returns:
+        The training images, (n, 28, 28) uint8; for a conditional design with their labels, (n,) int32.
+
+    Raises:
+        ClothingGANError: If the design learns with labels and there are none.
+    """
+    if not preset.conditional:
+        return dataset.train_images
+    if dataset.train_labels is None:
+        raise ClothingGANError(
+            f"{shown(dataset.source)} has no labels, which {preset.name} learns with; "
+            "name other data with --data"
+        )
+    return dataset.train_images, np.int32(dataset.train_labels)
+
+
+def batches(
+    arrays: np.ndarray | tuple[np.ndarray, ...], batch_size: int, seed: int, epoch: int, step_in_epoch: int
+) -> tf.data.Dataset:
+    """An endless stream of batches: each epoch's images in an order that follows from (seed, epoch).
+
+    Args:
+        arrays: See `arrays_to_learn`.
+        batch_size: Images in a batch; what is left over of n is dropped in each epoch.
+        seed: The run's seed.
+        epoch: How many epochs to pass over.
+        step_in_epoch: How many batches of the next epoch to pass over.
+
+    Returns:
+        A dataset of (batch_size, 28, 28) uint8 tensors; or of these and their labels.
+    """
+    held = tf.nest.map_structure(tf.constant, arrays)
+    count = len(tf.nest.flatten(arrays)[0])
+    steps = count // batch_size
+
+    # AutoGraph has nothing to convert here, and leaves files behind where a process is killed.
+    @tf.autograph.experimental.do_not_convert
+    def order(epoch: tf.Tensor) -> tf.data.Dataset:
+        shuffled = tf.random.experimental.stateless_shuffle(tf.range(count), [seed, epoch])
+        return tf.data.Dataset.from_tensor_slices(
+            tf.reshape(shuffled[: steps * batch_size], (steps, batch_size))
+        )
+
+    @tf.autograph.experimental.do_not_convert
+    def pick(chosen: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, ...]:
+        return tf.nest.map_structure(lambda array: tf.gather(array, chosen), held)
+
+    epochs = tf.data.Dataset.range(epoch, np.iinfo(np.int64).max)
+    indices = epochs.flat_map(order).skip(step_in_epoch)
+    options = tf.data.Options()
+    # There is nothing to tune, and the tuner's thread can hold up the end of the process for a minute.
+    options.autotune.enabled = False
+    return indices.map(pick).prefetch(2).with_options(options)
+
+
+def _copy(model: keras.Model) -> keras.Model:
+    """A model of the same layers and weights."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _seed_states(model: keras.Model) -> list[keras.Variable]:
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
+
+
+def _adam(learning_rate: float, preset: Preset, model: keras.Model) -> keras.optimizers.Adam:
+    optimizer = keras.optimizers.Adam(learning_rate, beta_1=preset.beta_1)
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def _values(variables: list[keras.Variable]) -> list[tf.Variable]:
+    return [variable.value for variable in variables]
+
+
+def _share(batch: tf.Tensor) -> tf.Tensor:
+    """The rows of a batch that are this replica's."""
+    replicas = tf.distribute.get_replica_context()
+    count, replica = replicas.num_replicas_in_sync, replicas.replica_id_in_sync_group
+    if count == 1:
+        return batch
+    total = tf.shape(batch)[0]
+    return batch[total * replica // count : total * (replica + 1) // count]
+
+
+def _binary_crossentropy(labels: tf.Tensor, logits: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
+    return _mean(losses, total)
+
+
+def _mean(losses: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
+    """A replica's part of the mean over `total` images: the parts add up to it, and so do their gradients."""
+    return tf.reduce_sum(losses) / tf.cast(total, tf.float32)

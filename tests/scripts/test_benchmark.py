@@ -1,0 +1,50 @@
+"""The benchmark runs from a checkout and says what it measured. How fast anything is, is no matter here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark.py"
+
+pytestmark = pytest.mark.slow
+
+
+def benchmark(folder, *arguments):
+    """Runs it with few images; returns its numbers, and its report for a person."""
+    few = ["--batch-size", "2", "--rounds", "1", "--json", folder / "x.json"]
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *arguments, *few], capture_output=True, text=True, timeout=240, check=True
+    )
+    return json.loads((folder / "x.json").read_text()), done.stdout
+
+
+def cells(report):
+    """What stands in the cells of a report's tables."""
+    return {cell.strip() for line in report.splitlines() if line.startswith("|") for cell in line.split("|")}
+
+
+def test_steps_are_compared_in_numbers(tmp_path):
+    names = ["ours-float32", "limit-float32"]
+    results, report = benchmark(tmp_path, "--sections", "step", "--only", *names)
+    assert results["machine"]["processor"]
+    assert results["machine"]["threads"] > 0
+    assert {"python", "tensorflow", "keras", "numpy"} <= set(results["versions"])
+    # 75 GFLOP at the design's batch of 128.
+    assert results["step"]["flops"] == pytest.approx(75e9 * 2 / 128, rel=0.02)
+    assert list(results["step"]["variants"]) == names
+    for result in results["step"]["variants"].values():
+        assert len(result["seconds"]) == 1
+        for key in ("median", "fastest", "slowest", "peak_bytes", "share_of_limit"):
+            assert result[key] > 0, key
+        assert f"{result['median'] * 1000:,.0f}" in cells(report)
+
+
+def test_the_profile_accounts_for_all_of_the_steps_operations(tmp_path):
+    results, report = benchmark(tmp_path, "--profile")
+    whole, limit, *parts = results["profile"]["parts"]
+    assert whole["flops"] == limit["flops"] == sum(part["flops"] for part in parts)
+    assert all(part["seconds"] > 0 for part in [whole, limit, *parts])
+    assert {part["part"] for part in parts} <= cells(report)
