@@ -35,9 +35,10 @@ for number in (signal.SIGHUP, signal.SIGINT):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, lambda *_: None)
 
-# All is computed as a user's processor does who has said nothing.
+# All is computed on the processor, as for a user who has said nothing; but ONEDNN_MAX_CPU_ISA and
+# TF_ENABLE_ONEDNN_OPTS are heard: with them one processor stands for others.
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-settings = ("TF_CONFIG", "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "TF_XLA_FLAGS", "XLA_FLAGS")
+settings = ("TF_CONFIG", "TF_NUM_INTRAOP_THREADS", "TF_XLA_FLAGS", "XLA_FLAGS")
 for name in settings:
     os.environ.pop(name, None)
 FASHION_MNIST = os.environ.get("CLOTHINGGAN_DATA", "")
