@@ -8,10 +8,6 @@
 
 from pkgutil import resolve_name
 
-from clothinggan import environment
-
-environment.set_right()
-
 __version__ = "1.0.0"
 
 _HOMES = {
@@ -22,6 +18,7 @@ _HOMES = {
     "load_data": "clothinggan.data.sources:load",
     "load_generator": "clothinggan.checkpoint.restore:load_generator",
 }
+_WITHOUT_TENSORFLOW = {"ClothingGANError", "PRESETS", "load_data"}
 __all__ = [*_HOMES, "__version__"]
 
 
@@ -29,5 +26,8 @@ def __getattr__(name: str) -> object:
     # On first use: importing the package does not wait for TensorFlow.
     if name not in _HOMES:
         raise AttributeError(f"module 'clothinggan' has no attribute '{name}'")
-    environment.use_onednn()
+    if name not in _WITHOUT_TENSORFLOW:
+        from clothinggan import environment
+
+        environment.import_tensorflow()
     return resolve_name(_HOMES[name])

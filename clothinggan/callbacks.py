@@ -1,4 +1,8 @@
-"""What happens around the steps and epochs of a run, as Keras callbacks."""
+"""What happens around the steps and epochs of a run, as Keras callbacks.
+
+Each gets what it uses: the record of where the run stands, the folder that it writes to; `self.model` is
+the GAN.
+"""
 
 import csv
 import io
@@ -11,143 +15,180 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
-from matplotlib.figure import Figure
 
 from clothinggan import files
-from clothinggan.checkpoint.record import HISTORY_COLUMNS, MEASURED_COLUMNS
-from clothinggan.errors import ClothingGANError, shown
+from clothinggan.checkpoint.file import save_checkpoint
+from clothinggan.checkpoint.record import HISTORY_COLUMNS, MEASURED_COLUMNS, Record
+from clothinggan.checkpoint.run_folder import RunFolder
+from clothinggan.data.sources import Dataset
+from clothinggan.errors import ClothingGANError, note, shown
+from clothinggan.evaluation.evaluator import Evaluator
 from clothinggan.figures import GRID_IMAGES, GRID_INCHES, draw_grid, draw_image, draw_losses, save_png
+from clothinggan.gan import GAN
 from clothinggan.signals import StoppedBySignal, StopRequests
 
 if TYPE_CHECKING:
-    from clothinggan.run import Run
+    from matplotlib.figure import Figure
 
 SECONDS_BETWEEN_SAVES = 300
 SECONDS_BETWEEN_LINES = 30
 
 
-class RunCallback(keras.callbacks.Callback):
-    """A callback that knows the run it belongs to."""
+class NonFiniteGuard(keras.callbacks.Callback):
+    """Stops a run whose losses or weights are NaN or infinite, before anything of it is saved."""
 
-    def __init__(self, run: "Run"):
+    def __init__(self, record: Record):
         super().__init__()
-        self.run = run
-
-
-class NumberGuard(RunCallback):
-    """Stops a run whose losses or weights are no longer numbers, before anything of it is saved."""
+        self.record = record
 
     def on_train_batch_end(self, batch, logs=None):
         flaws = [f"{name} became {value}" for name, value in logs.items() if not math.isfinite(value)]
-        if not self.run.gan.sound:
+        if not self.model.is_finite:
             flaws.append("a weight became NaN or infinite")
         if flaws:
-            record = self.run.record
             raise ClothingGANError(
-                f"{flaws[0]} at step {record.step_in_epoch + 1} of epoch {record.epoch + 1}"
+                f"{flaws[0]} at step {self.record.step_in_epoch + 1} of epoch {self.record.epoch + 1}"
             )
 
 
-class HistoryKeeper(RunCallback):
-    """Counts steps, and after each epoch notes losses and accuracies: in the record, in history.csv."""
+class StepCounter(keras.callbacks.Callback):
+    """Counts steps and epochs in the record, and the seconds that they take."""
+
+    def __init__(self, record: Record):
+        super().__init__()
+        self.record = record
+
+    def on_train_begin(self, logs=None):
+        self.started = time.monotonic() - self.record.seconds_in_epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        self.run.count_step()
+        self.record.count_step(time.monotonic() - self.started)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.run.make_sure_of_folder()
-        accuracy_real, accuracy_fake = self.run.gan.accuracy(self.run.images, self.run.labels)
-        self.run.complete_epoch(
-            {
-                "d_loss": logs["d_loss"],
-                "g_loss": logs["g_loss"],
-                "accuracy_real": accuracy_real,
-                "accuracy_fake": accuracy_fake,
-                **(self._measure() if self.run.is_to_be_evaluated() else {}),
-            }
+        entry = self.describe_epoch(logs)
+        now = time.monotonic()
+        self.record.complete_epoch({**entry, "seconds": round(now - self.started, 3)})
+        self.started = now
+
+    def describe_epoch(self, logs: dict[str, float]) -> dict[str, float]:
+        """Returns what the history is to tell of the epoch that ends now."""
+        return {}
+
+
+class HistoryKeeper(StepCounter):
+    """Notes each epoch's losses, accuracies and, where due, measures: in the record, in history.csv."""
+
+    def __init__(self, record: Record, folder: RunFolder, dataset: Dataset, evaluator: Evaluator | None):
+        super().__init__(record)
+        self.folder = folder
+        self.dataset = dataset
+        self.evaluator = evaluator
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.folder.make_sure()
+        super().on_epoch_end(epoch, logs)
+        write_history_csv(self.record.history, self.folder.path / "history.csv")
+
+    def describe_epoch(self, logs: dict[str, float]) -> dict[str, float]:
+        """Returns losses, accuracies and measures."""
+        accuracy_real, accuracy_fake = self.model.accuracy(
+            self.dataset.train_images, self.dataset.train_labels
         )
-        write_history_csv(self.run.record.history, self.run.folder / "history.csv")
+        return {
+            "d_loss": logs["d_loss"],
+            "g_loss": logs["g_loss"],
+            "accuracy_real": accuracy_real,
+            "accuracy_fake": accuracy_fake,
+            **(self._measure() if self.record.is_to_be_evaluated() else {}),
+        }
 
     def _measure(self) -> dict[str, float]:
-        scores = self.run.judge.brief_scores(self.run.gan.draw(self.run.judge.count))
+        scores = self.evaluator.brief_scores(self.model.draw(self.evaluator.count))
         print(
-            f"epoch {self.run.record.epoch + 1}: FCD {scores['fcd']:.3f}, "
+            f"epoch {self.record.epoch + 1}: FCD {scores['fcd']:.3f}, "
             f"precision {scores['precision']:.3f}, recall {scores['recall']:.3f}",
             flush=True,
         )
         return scores
 
 
-class KeepingStep(RunCallback):
+class ReplicaGuard(keras.callbacks.Callback):
     """Has several processes end at the same step, and makes sure that all replicas hold the same weights."""
 
-    def __init__(self, run: "Run", requests: StopRequests):
-        super().__init__(run)
+    def __init__(self, record: Record, requests: StopRequests):
+        super().__init__()
+        self.record = record
         self.requests = requests
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.requests.received:
-            self.run.gan.ask_to_stop()
+            self.model.ask_to_stop()
 
     def on_epoch_end(self, epoch, logs=None):
-        if not self.run.gan.replicas_agree():
+        if not self.model.replicas_agree():
             raise ClothingGANError(
-                f"the workers' weights have come to differ in epoch {self.run.record.epoch + 1}"
+                f"the workers' weights have come to differ in epoch {self.record.epoch + 1}"
             )
 
 
-class ImageSheets(RunCallback):
+class ImageSheets(keras.callbacks.Callback):
     """Draws the losses after each epoch, and with each numbered file 25 images."""
 
+    def __init__(self, record: Record, folder: RunFolder):
+        super().__init__()
+        self.record = record
+        self.folder = folder
+
     def on_epoch_end(self, epoch, logs=None):
-        record = self.run.record
-        save_png(draw_losses(record.history), self.run.folder / "losses.png")
-        if self.run.is_milestone():
-            save_png(draw_sheet(self.run), self.run.folder / f"{self.run.prefix}epoch{record.epoch}.png")
+        save_png(draw_losses(self.record.history), self.folder.path / "losses.png")
+        if self.record.is_milestone():
+            name = f"{self.folder.prefix}epoch{self.record.epoch}.png"
+            save_png(draw_sheet(self.model, self.record), self.folder.path / name)
 
 
-class Previews(RunCallback):
+class Previews(keras.callbacks.Callback):
     """After every epoch draws the first images of the sheet, one to a file."""
 
-    def __init__(self, run: "Run"):
-        super().__init__(run)
-        self.folder = run.folder / "images"
+    def __init__(self, record: Record, folder: RunFolder):
+        super().__init__()
+        self.record = record
+        self.prefix = folder.prefix
+        self.folder = folder.path / "images"
         files.prepare_folder(self.folder)
 
     def on_epoch_end(self, epoch, logs=None):
-        record = self.run.record
         files.prepare_folder(self.folder)  # Somebody may have tidied up.
-        for number, image in enumerate(self.run.gan.draw(record.previews), start=1):
-            name = f"{self.run.prefix}epoch{record.epoch}_{number}"
+        for number, image in enumerate(self.model.draw(self.record.previews), start=1):
+            name = f"{self.prefix}epoch{self.record.epoch}_{number}"
             save_png(draw_image(image, name), self.folder / f"{name}.png")
 
 
-class EventFile(RunCallback):
+class EventFile(keras.callbacks.Callback):
     """Writes TensorBoard's events: the history's numbers and the image sheet, an epoch to a step."""
 
-    def __init__(self, run: "Run", folder: Path):
-        super().__init__(run)
+    def __init__(self, record: Record, folder: Path):
+        super().__init__()
+        self.record = record
         # The extra, asked for before the run began.
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         self.event, self.summary, self.record_writer = Event, Summary, RecordWriter
-        if run.record.step == 0 and any(folder.glob("events.out.tfevents.*")):
-            print(
-                f"note:     {folder} has curves of an earlier run: TensorBoard shows those of this one in "
-                "their place, but both where each run has a folder of its own within it",
-                flush=True,
+        if record.step == 0 and any(folder.glob("events.out.tfevents.*")):
+            note(
+                f"{folder} has curves of an earlier run: TensorBoard shows those of this one in "
+                "their place, but both where each run has a folder of its own within it"
             )
         self.path = folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
         self._add(0, file_version="brain.Event:2")
         # Has TensorBoard drop what the folder tells of this epoch and later ones: of a run gone back upon.
-        self._add(run.record.epoch + 1, session_log=SessionLog(status=SessionLog.START))
+        self._add(record.epoch + 1, session_log=SessionLog(status=SessionLog.START))
 
     def on_epoch_end(self, epoch, logs=None):
-        entry = self.run.record.history[-1]
+        entry = self.record.history[-1]
         sheet = io.BytesIO()
-        draw_sheet(self.run).savefig(sheet, format="png")
+        draw_sheet(self.model, self.record).savefig(sheet, format="png")
         image = self.summary.Image(encoded_image_string=sheet.getvalue())
         values = [
             self.summary.Value(tag=name, simple_value=value)
@@ -165,72 +206,113 @@ class EventFile(RunCallback):
         files.append(self.path, record.getvalue())
 
 
-class SheetWindow(RunCallback):
+class SheetWindow(keras.callbacks.Callback):
     """Shows each numbered file's 25 images in a window too."""
 
+    def __init__(self, record: Record):
+        super().__init__()
+        self.record = record
+
     def on_epoch_end(self, epoch, logs=None):
-        if not self.run.is_milestone():
+        if not self.record.is_milestone():
             return
         import matplotlib.pyplot as plt
 
-        figure = plt.figure(self.run.prefix, figsize=GRID_INCHES, clear=True)
-        draw_sheet(self.run, figure)
+        draw_sheet(self.model, self.record, plt.figure(self.model.name, figsize=GRID_INCHES, clear=True))
         plt.pause(0.1)  # Shows the window, and lets it draw itself.
 
 
-class Checkpoints(RunCallback):
-    """Saves: numbered files, the latest after each epoch and every five minutes, and when asked to stop."""
+class StopAtSignal(keras.callbacks.Callback):
+    """Ends the run after the step in which a signal came; several processes end at the same step."""
 
-    def __init__(self, run: "Run", requests: StopRequests):
-        super().__init__(run)
+    def __init__(
+        self, record: Record, requests: StopRequests, steps_per_epoch: int, several: bool, go_on: str
+    ):
+        """Makes a callback that ends a run.
+
+        Args:
+            record: Where the run stands.
+            requests: Looked at after every step.
+            steps_per_epoch: How many steps an epoch has.
+            several: Whether several processes train together.
+            go_on: What to tell of how to go on.
+        """
+        super().__init__()
+        self.record = record
         self.requests = requests
-        self.last_save = time.monotonic()
+        self.steps_per_epoch = steps_per_epoch
+        self.several = several
+        self.go_on = go_on
 
     def on_train_batch_end(self, batch, logs=None):
-        at_epoch_end = self.run.record.step_in_epoch == self.run.steps_per_epoch
-        if at_epoch_end:
+        if self.record.step_in_epoch == self.steps_per_epoch:
             return  # The epoch is noted and saved first.
         # Asked once: a signal between two questions would end the run without saving.
-        reason = self.run.stop_reason(self.requests)
-        if reason or time.monotonic() - self.last_save >= SECONDS_BETWEEN_SAVES:
-            self._save()
+        reason = self.stop_reason()
+        self.save_in_epoch(reason)
         self._stop_for(reason)
 
     def on_epoch_end(self, epoch, logs=None):
+        if self.record.epoch < self.record.epochs:
+            self._stop_for(self.stop_reason())
+
+    def stop_reason(self) -> str | None:
+        """Returns whose signal ends the run now, if one does."""
+        if self.several and not self.model.stop_agreed:
+            return None
+        if self.requests.received:
+            return self.requests.received.name
+        return "a signal to another worker" if self.several else None
+
+    def save_in_epoch(self, reason: str | None) -> None:
+        """Saves, where the run ends for a reason or a save is due; the files are the chief's."""
+
+    def how_to_go_on(self) -> str:
+        """Returns a line that says how to go on."""
+        return self.go_on
+
+    def _stop_for(self, reason: str | None) -> None:
+        if reason:
+            line = f"stopped by {reason} at {self.record.position}; {self.how_to_go_on()}"
+            raise StoppedBySignal(line, self.requests.received)
+
+
+class Checkpoints(StopAtSignal):
+    """Saves: numbered files, the latest after each epoch and every five minutes, and when asked to stop."""
+
+    def __init__(
+        self,
+        record: Record,
+        requests: StopRequests,
+        steps_per_epoch: int,
+        several: bool,
+        go_on: str,
+        folder: RunFolder,
+    ):
+        super().__init__(record, requests, steps_per_epoch, several, go_on)
+        self.folder = folder
+        self.last_save = time.monotonic()
+
+    def save_in_epoch(self, reason: str | None) -> None:
+        if reason or time.monotonic() - self.last_save >= SECONDS_BETWEEN_SAVES:
+            self._save()
+
+    def on_epoch_end(self, epoch, logs=None):
         self._save()
-        if self.run.record.epoch < self.run.record.epochs:
-            self._stop_for(self.run.stop_reason(self.requests))
+        super().on_epoch_end(epoch, logs)
+
+    def how_to_go_on(self) -> str:
+        return self.folder.how_to_go_on(self.record, self.go_on)
 
     def _save(self) -> None:
-        if path := self.run.save():
-            entry = self.run.record.history[-1]
+        if path := save(self.model, self.record, self.folder):
+            entry = self.record.history[-1]
             print(
                 f"epoch {entry['epoch']}: the discriminator is right on {entry['accuracy_real']:.1%} of real "
                 f"and {entry['accuracy_fake']:.1%} of generated images; saved {shown(path)} and its .png",
                 flush=True,
             )
         self.last_save = time.monotonic()
-
-    def _stop_for(self, reason: str | None) -> None:
-        if reason:
-            raise StoppedBySignal(
-                f"stopped by {reason} at {self.run.record.position}; {self.run.how_to_go_on()}"
-            )
-
-
-class Follower(Checkpoints):
-    """What a worker does that is not the chief: it counts, and ends with the others."""
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.run.count_step()
-        super().on_train_batch_end(batch, logs)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.run.complete_epoch({})
-        super().on_epoch_end(epoch, logs)
-
-    def _save(self) -> None:
-        """The files are the chief's."""
 
 
 class ProgressBar(keras.callbacks.ProgbarLogger):
@@ -245,13 +327,13 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
             return False
         return sys.stdout.isatty()
 
-    def __init__(self, run: "Run"):
+    def __init__(self, record: Record):
         super().__init__()
-        self.run = run
+        self.record = record
 
     def set_params(self, params):
         # The rest of an epoch is fitted by itself.
-        super().set_params({**params, "epochs": self.run.record.epochs})
+        super().set_params({**params, "epochs": self.record.epochs})
 
     def end_line(self) -> None:
         """Has what is said next begin on a line of its own, when a run ends in mid-epoch."""
@@ -259,8 +341,13 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
             print()
 
 
-class PlainProgress(RunCallback):
+class PlainProgress(keras.callbacks.Callback):
     """Progress for a log: a line after each epoch, and within long ones every half minute."""
+
+    def __init__(self, record: Record, steps_per_epoch: int):
+        super().__init__()
+        self.record = record
+        self.steps_per_epoch = steps_per_epoch
 
     def on_train_begin(self, logs=None):
         self.measured_from = None
@@ -269,7 +356,7 @@ class PlainProgress(RunCallback):
     def on_train_batch_end(self, batch, logs=None):
         if self.measured_from is None:
             # The first step also builds the graph: it says nothing of those to come.
-            self.measured_from = self.run.record.step, time.monotonic()
+            self.measured_from = self.record.step, time.monotonic()
         if time.monotonic() - self.last_line >= SECONDS_BETWEEN_LINES:
             self._print_line(logs)
 
@@ -279,19 +366,31 @@ class PlainProgress(RunCallback):
     def _print_line(self, logs: dict[str, float]) -> None:
         now = time.monotonic()
         self.last_line = now
-        record, steps_per_epoch = self.run.record, self.run.steps_per_epoch
+        record, steps = self.record, self.steps_per_epoch
         first_step, started = self.measured_from
         done = record.step - first_step
         if record.step_in_epoch:
-            where = f"epoch {record.epoch + 1}/{record.epochs}, step {record.step_in_epoch}/{steps_per_epoch}"
+            where = f"epoch {record.epoch + 1}/{record.epochs}, step {record.step_in_epoch}/{steps}"
         else:
             where = f"epoch {record.epoch}/{record.epochs}, done"
         line = f"{where}: d_loss {logs['d_loss']:.4f}, g_loss {logs['g_loss']:.4f}"
         if done:
             seconds = (now - started) / done
-            steps_left = (record.epochs - record.epoch) * steps_per_epoch - record.step_in_epoch
+            steps_left = (record.epochs - record.epoch) * steps - record.step_in_epoch
             line += f"; {seconds:.2f} s a step, {duration(seconds * steps_left)} left"
         print(line, flush=True)
+
+
+def save(gan: GAN, record: Record, folder: RunFolder) -> Path | None:
+    """Saves where a run stands; returns the path of the numbered file where one was due."""
+    return folder.save(
+        record, lambda path: save_checkpoint(path, gan.averaged_generator, record, gan.state())
+    )
+
+
+def draw_sheet(gan: GAN, record: Record, figure: "Figure | None" = None) -> Figure:
+    """Draws 25 images from the same latent vectors at every epoch of a run."""
+    return draw_grid(gan.draw(GRID_IMAGES), f"{gan.name}, epoch {record.epoch}", figure)
 
 
 def write_history_csv(history: list[dict[str, float]], path: Path) -> None:
@@ -302,11 +401,6 @@ def write_history_csv(history: list[dict[str, float]], path: Path) -> None:
     rows.writeheader()
     rows.writerows(history)
     files.write_text(path, text.getvalue())
-
-
-def draw_sheet(run: "Run", figure: Figure | None = None) -> Figure:
-    """Draws 25 images from the same latent vectors at every epoch of a run."""
-    return draw_grid(run.gan.draw(GRID_IMAGES), f"{run.prefix}, epoch {run.record.epoch}", figure)
 
 
 def duration(seconds: float) -> str:

@@ -10,22 +10,11 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from clothinggan import __version__
 from clothinggan.errors import ClothingGANError
 
 # Keras imports these where they are installed, for parts of it that nothing here uses: half of its start-up.
 _FOR_OTHER_PARTS_OF_KERAS = ("matplotlib.pyplot", "pandas", "scipy", "sklearn")
-
-
-def set_right() -> None:
-    """Puts aside what is meant for other programs and would end, change or cut short what is done here."""
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
-        os.environ.pop(name, None)
-    # Notebooks hand their backend of matplotlib on to the processes that they start, which may not have it:
-    # with some, matplotlib cannot be imported then.
-    kind, _, backend = os.environ.get("MPLBACKEND", "").partition("://")
-    if kind == "module" and not is_installed(backend.partition(".")[0]):
-        del os.environ["MPLBACKEND"]
 
 
 def use_onednn() -> None:
@@ -46,8 +35,17 @@ def is_installed(package: str) -> bool:
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow and Keras without the lines that they print by the way."""
-    if "tensorflow" in sys.modules:
+    """Imports TensorFlow, and Keras upon it, without the lines that they print by the way.
+
+    Raises:
+        ClothingGANError: If TensorFlow is not there, or Keras already runs on something else.
+    """
+    if "keras" in sys.modules and (backend := sys.modules["keras"].backend.backend()) != "tensorflow":
+        raise ClothingGANError(
+            f"Keras already runs on {backend} here, and ClothingGAN needs it on tensorflow; start a new "
+            "process (in a notebook: restart the kernel) with KERAS_BACKEND=tensorflow"
+        )
+    if "tensorflow" in sys.modules and "keras" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     use_onednn()
@@ -71,15 +69,45 @@ def import_tensorflow() -> None:
 
 @contextlib.contextmanager
 def _without_keras_settings() -> Iterator[None]:
-    """Has Keras, imported in the block, leave the user's `keras.json` alone: it may say, or be, anything."""
-    home = os.environ.get("KERAS_HOME")
-    os.environ["KERAS_HOME"] = os.devnull
+    """Has Keras, imported in the block, run on TensorFlow and mind no settings that are for other programs.
+
+    The user's `keras.json` may say, or be, anything; and the variables would cut a training short.
+    """
+    settings = {"KERAS_HOME": os.devnull, "KERAS_BACKEND": "tensorflow"}
+    with _environment(settings | dict.fromkeys(("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"))):
+        yield
+
+
+@contextlib.contextmanager
+def a_backend_that_is_there() -> Iterator[None]:
+    """Has matplotlib, imported in the block, mind MPLBACKEND only where that names what is installed.
+
+    Notebooks hand their backend on to the processes that they start, which may not have it: with some,
+    matplotlib cannot be imported then.
+    """
+    kind, _, backend = os.environ.get("MPLBACKEND", "").partition("://")
+    absent = kind == "module" and not is_installed(backend.partition(".")[0])
+    with _environment({"MPLBACKEND": None} if absent else {}):
+        yield
+
+
+@contextlib.contextmanager
+def _environment(settings: dict[str, str | None]) -> Iterator[None]:
+    """Sets environment variables, or unsets those that are None, while the block runs."""
+    before = {name: os.environ.get(name) for name in settings}
+
+    def put(values: dict[str, str | None]) -> None:
+        for name, value in values.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    put(settings)
     try:
         yield
     finally:
-        del os.environ["KERAS_HOME"]
-        if home is not None:
-            os.environ["KERAS_HOME"] = home
+        put(before)
 
 
 @contextlib.contextmanager
@@ -111,6 +139,51 @@ def _standard_error_held_back() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def library_versions() -> dict[str, str]:
+    """Returns the versions that the bits of a run depend on, by name; and whether oneDNN computes."""
+    import h5py
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    return {
+        "clothinggan": __version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "h5py": h5py.__version__,
+        "onednn": "off" if os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("0", "false") else "on",
+    }
+
+
+def thread_count() -> int:
+    """Returns how many threads one TensorFlow operation may use."""
+    import tensorflow as tf
+
+    from_environment = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    asked_for = int(from_environment) if from_environment.isdecimal() else 0
+    return tf.config.threading.get_intra_op_parallelism_threads() or asked_for or core_count()
+
+
+def describe_device(replicas: int) -> str:
+    """Returns what this process trains on, one device for each replica of its own, for a person to read."""
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        return f"GPU ({device_names(replicas)})"
+    return f"CPU ({thread_count()} threads)"
+
+
+def device_names(count: int | None = None) -> str:
+    """Returns the GPUs here, or the first so many of them; where there are none, the processor."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")[:count]
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+    return ", ".join(names) or processor_name()
 
 
 @cache

@@ -18,7 +18,7 @@ from clothinggan.data import sources
 from clothinggan.data.sources import Dataset
 from clothinggan.errors import shown
 from clothinggan.evaluation import classifier
-from clothinggan.evaluation.evaluator import IMAGES, MIN_IMAGES, Judge, Scores
+from clothinggan.evaluation.evaluator import IMAGES, MIN_IMAGES, Evaluator, Scores
 from clothinggan.signals import unwinding
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     recorded = next((path for path, record in records.items() if record), None)
     dataset = options.load_data(arguments.data, records.get(recorded), recorded)
     _say_where_images_differ(records, dataset)
-    judge = Judge(dataset, arguments.images, _show_progress)
+    evaluator = Evaluator(dataset, arguments.images, _show_progress)
     environment.import_tensorflow()
     from clothinggan.checkpoint.restore import restore_generator
 
@@ -104,16 +104,16 @@ def evaluate(arguments: argparse.Namespace) -> int:
         restore_generator(read_checkpoint(path))  # What holds none is refused before others are measured.
     if arguments.figure:
         files.prepare_file(arguments.figure, "--figure")
-    lines = [_measure(read_checkpoint(path), judge, arguments.seed) for path in arguments.weights]
+    lines = [_measure(read_checkpoint(path), evaluator, arguments.seed) for path in arguments.weights]
     best = min(lines, key=lambda line: line.scores.fcd)
-    references = [Line(name, None, scores) for name, scores in judge.reference_scores().items()]
+    references = [Line(name, None, scores) for name, scores in evaluator.reference_scores().items()]
     _show_progress("", 0, 0)
     if arguments.json:
-        print(_as_json(lines, references, best, judge.count, dataset.source))
+        print(_as_json(lines, references, best, evaluator.count, dataset.source))
     else:
-        print(_as_table(lines, references, best, judge.count, dataset.source))
+        print(_as_table(lines, references, best, evaluator.count, dataset.source))
     if arguments.figure:
-        _draw(best, judge, arguments.figure)
+        _draw(best, evaluator, arguments.figure)
         print(shown(arguments.figure), file=sys.stderr if arguments.json else sys.stdout)
     return 0
 
@@ -129,32 +129,34 @@ def _say_where_images_differ(records: dict[Path, Record | None], dataset: Datase
         )
 
 
-def _measure(file: Checkpoint, judge: Judge, seed: int) -> Line:
+def _measure(file: Checkpoint, evaluator: Evaluator, seed: int) -> Line:
     what = f"{file.path.name}: generating"
     from clothinggan.checkpoint.restore import draw_images, restore_generator
 
     def show(done: int) -> None:
-        _show_progress(what, done, judge.count)
+        _show_progress(what, done, evaluator.count)
 
     generator = restore_generator(file)
-    images, _ = draw_images(file, generator, judge.count, seed, progress=show)
-    classes = np.resize(file.classes, judge.count) if file.classes else None
-    scores = judge.scores(images, classes)
+    images, _ = draw_images(file, generator, evaluator.count, seed, progress=show)
+    classes = np.resize(file.classes, evaluator.count) if file.classes else None
+    scores = evaluator.scores(images, classes)
     first = images[:FIGURE_CANDIDATES].copy()
-    return Line(str(file.path), file.epoch, scores, _discriminator_accuracy(file, generator, judge), first)
+    return Line(
+        str(file.path), file.epoch, scores, _discriminator_accuracy(file, generator, evaluator), first
+    )
 
 
 def _discriminator_accuracy(
-    file: Checkpoint, generator: "keras.Model", judge: Judge
+    file: Checkpoint, generator: "keras.Model", evaluator: Evaluator
 ) -> tuple[float, float] | None:
-    if not file.preset or (file.classes and judge.train_labels is None):
+    if not file.preset or (file.classes and evaluator.train_labels is None):
         return None
     # Of the images that it was trained on, as during the training.
     trained_on = slice(file.record.examples)
-    labels = None if judge.train_labels is None else judge.train_labels[trained_on]
+    labels = None if evaluator.train_labels is None else evaluator.train_labels[trained_on]
     from clothinggan.checkpoint.restore import restore_gan
 
-    return restore_gan(file, generator).accuracy(judge.train_images[trained_on], labels)
+    return restore_gan(file, generator).accuracy(evaluator.train_images[trained_on], labels)
 
 
 def _as_table(lines: list[Line], references: list[Line], best: Line, count: int, source: str) -> str:
@@ -250,17 +252,17 @@ def _as_json(lines: list[Line], references: list[Line], best: Line, count: int, 
     return json.dumps(report, indent=2)
 
 
-def _draw(line: Line, judge: Judge, path: Path) -> None:
-    from clothinggan.figures import draw_judged, save_png
+def _draw(line: Line, evaluator: Evaluator, path: Path) -> None:
+    from clothinggan.figures import draw_classified, save_png
 
     images = line.images
     first = images[:FIGURE_IMAGES]
-    classes = judge.classifier.probabilities(first).argmax(axis=1)
-    near = judge.nearest_training_images(images)
+    classes = evaluator.classifier.probabilities(first).argmax(axis=1)
+    near = evaluator.nearest_training_images(images)
     nearest = np.argsort(near.distances)[:FIGURE_NEIGHBOURS]
-    pairs = [(images[i], judge.train_images[near.indices[i]], float(near.distances[i])) for i in nearest]
+    pairs = [(images[i], evaluator.train_images[near.indices[i]], float(near.distances[i])) for i in nearest]
     _show_progress("", 0, 0)
-    figure = draw_judged(first, [sources.CLASS_NAMES[index] for index in classes], pairs, line.name)
+    figure = draw_classified(first, [sources.CLASS_NAMES[index] for index in classes], pairs, line.name)
     save_png(figure, path)
 
 

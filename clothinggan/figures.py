@@ -6,16 +6,19 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont, ImageSequence
 
+from clothinggan import environment
 from clothinggan.files import atomic_write
 
+with environment.a_backend_that_is_there():
+    from matplotlib import style
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 # The pictures are ours: a matplotlibrc may turn them upside down, or set type by a program that is not there.
-matplotlib.rcdefaults()
+_own_style = style.context("default")
 
 GRID_IMAGES = 25  # of a run's sheets and of what `display` shows
 GRID_INCHES = (6, 6.4)  # with a line for the title
@@ -23,6 +26,7 @@ TITLE_LENGTH = 64  # characters that fit into it
 CAPTION_HEIGHT = 20  # pixels under each frame of an animation
 
 
+@_own_style
 def draw_grid(images: np.ndarray, title: str, figure: Figure | None = None) -> Figure:
     """Draws images in a square grid, row by row, white on black.
 
@@ -57,6 +61,7 @@ def tile(images: np.ndarray) -> np.ndarray:
     return picture
 
 
+@_own_style
 def draw_image(image: np.ndarray, title: str, figure: Figure | None = None) -> Figure:
     """Draws one image, (height, width), as large as the figure."""
     figure = figure or Figure(figsize=GRID_INCHES)
@@ -76,7 +81,8 @@ def _as_floats(images: np.ndarray) -> np.ndarray:
     return images / np.float32(255) if images.dtype == np.uint8 else images
 
 
-def draw_judged(
+@_own_style
+def draw_classified(
     images: np.ndarray,
     classes: Sequence[str],
     pairs: Sequence[tuple[np.ndarray, np.ndarray, float]],
@@ -112,6 +118,7 @@ def draw_judged(
     return figure
 
 
+@_own_style
 def draw_losses(history: Sequence[dict[str, float]]) -> Figure:
     """Draws how the losses, the discriminator's accuracy and, where it was measured, the quality went.
 
@@ -147,6 +154,7 @@ def draw_losses(history: Sequence[dict[str, float]]) -> Figure:
     return figure
 
 
+@_own_style
 def save_png(figure: Figure, path: Path) -> None:
     """Writes a figure as a PNG file; it appears whole or not at all."""
     with atomic_write(path) as temporary, warnings.catch_warnings():

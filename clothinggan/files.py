@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all, or grow, and folders that one run at a time writes to."""
+"""Atomic writes: files that appear whole under their names or not at all; and folders to write to."""
 
 import contextlib
 import errno
@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from clothinggan.errors import ClothingGANError
+from clothinggan.errors import ClothingGANError, reason
 
-_TEMPORARY = ".clothinggan-"
+TEMPORARY = ".clothinggan-"
 
 
 @contextlib.contextmanager
@@ -25,14 +25,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Raises:
         ClothingGANError: If the folder or the file cannot be written.
     """
-    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
     try:
         yield temporary
         _sync(temporary)
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise ClothingGANError(f"cannot write {path}: {_reason(error)}") from error
+        raise ClothingGANError(f"cannot write {path}: {reason(error)}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -60,7 +60,7 @@ def append(path: Path, content: bytes) -> None:
         with path.open("ab") as file:
             file.write(content)
     except OSError as error:
-        raise ClothingGANError(f"cannot write {path}: {_reason(error)}") from error
+        raise ClothingGANError(f"cannot write {path}: {reason(error)}") from error
 
 
 def prepare_folder(folder: Path, option: str = "--out") -> None:
@@ -75,12 +75,12 @@ def prepare_folder(folder: Path, option: str = "--out") -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f"{_TEMPORARY}{os.getpid()}-probe"
+        probe = folder / f"{TEMPORARY}{os.getpid()}-probe"
         probe.touch()
         probe.unlink()
     except OSError as error:
         raise ClothingGANError(
-            f"cannot write to the folder {folder}: {_reason(error)}; name another with {option}"
+            f"cannot write to the folder {folder}: {reason(error)}; name another with {option}"
         ) from error
 
 
@@ -93,49 +93,6 @@ def prepare_file(path: Path, option: str) -> None:
     if path.is_dir():
         raise ClothingGANError(f"cannot write {path}: it is a folder; name a file with {option}")
     prepare_folder(path.parent, option)
-
-
-@contextlib.contextmanager
-def sole_writer(folder: Path) -> Iterator[None]:
-    """Keeps every other run out of ``folder`` while the block runs, and clears up after killed ones.
-
-    The lock is the operating system's, on the folder itself: it goes when the process goes, however it
-    ends. On a file system that knows no locks the run goes on without one.
-
-    Raises:
-        ClothingGANError: If another run is writing to the folder.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ClothingGANError(
-                f"another run is writing to {folder.resolve()}; name another folder with --out"
-            ) from error
-        except OSError as error:
-            if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EBADF):
-                raise
-        for temporary in [*folder.glob(f"{_TEMPORARY}*"), *folder.glob(f"images/{_TEMPORARY}*")]:
-            if not _is_being_written(temporary):
-                temporary.unlink(missing_ok=True)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _is_being_written(temporary: Path) -> bool:
-    """Whether another process may be writing a temporary file: its name says which."""
-    process = temporary.name.removeprefix(_TEMPORARY).partition("-")[0]
-    if not process.isdecimal() or int(process) == os.getpid():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True  # It is somebody else's.
-    return True
 
 
 def _sync(path: Path) -> None:
@@ -157,7 +114,3 @@ def _sync_folder(folder: Path) -> None:
         # Some shared folders know no such thing; the file itself is on the disk.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
-
-
-def _reason(error: OSError) -> str:
-    return os.strerror(error.errno).lower() if error.errno else str(error).splitlines()[0]

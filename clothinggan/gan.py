@@ -1,4 +1,4 @@
-"""One adversarial step as a Keras model, and the stream of batches that feeds it."""
+"""One adversarial step as a Keras model, and its state."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from clothinggan import fast_layers
 from clothinggan.checkpoint.record import State
-from clothinggan.data.sources import Dataset
-from clothinggan.errors import ClothingGANError, shown
+from clothinggan.distributed import replicas
+from clothinggan.errors import ClothingGANError
 from clothinggan.models import Composite, draw_latent_vectors, generate
 from clothinggan.presets import CLASSES, Preset
 
@@ -81,7 +81,7 @@ class GAN(keras.Model):
         self.compile(optimizer=self.generator_optimizer, jit_compile="auto" if on_gpu and alone else False)
         self.built = True
         self.keeps_sums = False
-        self._sound = tf.Variable(True, trainable=False)
+        self._is_finite = tf.Variable(True, trainable=False)
         self._stop_wanted = tf.Variable(0.0, trainable=False)
         self._stop_agreed = tf.Variable(False, trainable=False)
         self._compare = tf.function(lambda: self.strategy.run(self._checksums), autograph=False)
@@ -117,7 +117,7 @@ class GAN(keras.Model):
         keepers = (self.generator, self.discriminator, self.generator_optimizer, self.discriminator_optimizer)
         values = [value for keeper in keepers for value in _values(keeper.variables)]
         sums = [tf.reduce_sum(value) for value in values if value.dtype.is_floating]
-        self._sound.assign(tf.reduce_all(tf.math.is_finite(sums)))
+        self._is_finite.assign(tf.reduce_all(tf.math.is_finite(sums)))
 
         self.d_loss.update_state(d_loss)
         self.g_loss.update_state(g_loss)
@@ -126,7 +126,7 @@ class GAN(keras.Model):
     def _learn(self, images: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
         """One replica's part of a step; returns its parts of both losses, and whether it wants to stop."""
         total = tf.shape(images)[0]
-        images, labels = _share(images), None if labels is None else _share(labels)
+        images, labels = replicas.share(images), None if labels is None else replicas.share(labels)
         real = tf.cast(images[..., tf.newaxis], self.composite.computes_in) / 255
 
         tape, fakes = self._draw(_FAKES, total, labels)
@@ -134,7 +134,8 @@ class GAN(keras.Model):
         if not self.preset.shared_fakes:
             tape, fakes = self._draw(_GENERATOR_UPDATE, total, labels)
         g_loss = self._train_generator(tape, fakes, labels, total)
-        self._unite_statistics()
+        networks = self.generator, self.discriminator
+        replicas.unite_statistics([v for network in networks for v in _values(network.non_trainable_weights)])
         return tf.stack([d_loss, g_loss, self._stop_wanted])
 
     def _draw(
@@ -142,7 +143,7 @@ class GAN(keras.Model):
     ) -> tuple[tf.GradientTape, tf.Tensor]:
         """Draws this replica's share of fakes, of the classes that the real images have, and records how."""
         vectors = tf.random.stateless_normal((total, self.latent_size), self._random_key(stream))
-        vectors = _share(vectors)
+        vectors = replicas.share(vectors)
         if self.preset.conditional:
             vectors = tf.concat([vectors, tf.one_hot(labels, CLASSES)], axis=1)
         tape = tf.GradientTape(watch_accessed_variables=False)
@@ -177,7 +178,7 @@ class GAN(keras.Model):
         """One update of the generator through the composite, by fakes and their tape; as above."""
         variables = self.composite.trainable_variables
         with tape:
-            logits = self.composite.judge(fakes, training=True)
+            logits = self.composite.discriminate(fakes, training=True)
             answers = self._answers(logits, labels)
             wanted = tf.fill(tf.shape(answers), float(self.preset.real_label))
             loss = _binary_crossentropy(wanted, answers, total)
@@ -200,16 +201,6 @@ class GAN(keras.Model):
         """How far an image's own class is from having the largest answer (Odena et al., 2017)."""
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
         return self.preset.class_weight * _mean(losses, total)
-
-    def _unite_statistics(self) -> None:
-        """Gives all replicas the mean of what normalisations have learned of each one's own batch."""
-        replicas = tf.distribute.get_replica_context()
-        networks = self.generator, self.discriminator
-        moving = [value for network in networks for value in _values(network.non_trainable_weights)]
-        if replicas.num_replicas_in_sync > 1 and moving:
-            means = replicas.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(value) for value in moving])
-            for value, mean in zip(moving, means, strict=True):
-                value.assign(mean)
 
     def _average(self) -> None:
         """Moves the averaged generator a little towards the one that learns (Yazici et al., 2019)."""
@@ -251,19 +242,13 @@ class GAN(keras.Model):
         return len(set(first.numpy().tolist())) == 1
 
     def _checksums(self) -> tf.Tensor:
-        """A number for each replica, from the bits of its weights and its optimisers' numbers."""
         states = self._state_variables() | {"generator": self.generator.weights}
-        checksum = tf.constant(0, tf.int64)
-        for value in (value for variables in states.values() for value in _values(variables)):
-            if value.dtype == tf.float32:
-                bits = tf.cast(tf.bitcast(tf.reshape(value, [-1]), tf.int32), tf.int64)
-                checksum = 31 * checksum + tf.reduce_sum(bits * tf.range(1, tf.size(bits, tf.int64) + 1))
-        return tf.distribute.get_replica_context().all_gather(checksum[tf.newaxis], axis=0)
+        return replicas.checksums(value for variables in states.values() for value in _values(variables))
 
     @property
-    def sound(self) -> bool:
+    def is_finite(self) -> bool:
         """Whether all weights, and the optimisers' numbers, were finite after the last step."""
-        return bool(self._sound.numpy())
+        return bool(self._is_finite.numpy())
 
     def state(self) -> State:
         """What a run needs to go on, but for the generator itself: copies of arrays by name."""
@@ -338,16 +323,10 @@ class GAN(keras.Model):
         }
 
     def _part_dropout(self) -> None:
-        """Gives each replica but the first dropout masks of its own; a file holds the first one's state."""
-        if self.strategy.num_replicas_in_sync == 1:
-            return
-
-        def part() -> None:
-            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-            for value in _values(_seed_states(self.generator) + _seed_states(self.discriminator)):
-                value.assign(value + tf.cast(tf.stack([replica, 0]), value.dtype))
-
-        self.strategy.run(part)
+        networks = self.generator, self.discriminator
+        replicas.part_dropout(
+            self.strategy, [v for network in networks for v in _values(_seed_states(network))]
+        )
 
     def _labels(self, total: tf.Tensor) -> tf.Tensor:
         """The labels of this replica's real images, then of as many fakes: (2 * n, 1) float32.
@@ -360,69 +339,11 @@ class GAN(keras.Model):
             tf.shape(labels), self._random_key(_LABEL_NOISE)
         )
         of_real, of_fakes = tf.split(tf.abs(labels - noise), 2)
-        return tf.concat([_share(of_real), _share(of_fakes)], axis=0)
+        return tf.concat([replicas.share(of_real), replicas.share(of_fakes)], axis=0)
 
     def _random_key(self, stream: int) -> tf.Tensor:
         step = tf.cast(self.generator_optimizer.iterations.value, tf.int64)
         return tf.stack([tf.constant(self.seed, tf.int64), step * _STREAMS + stream])
-
-
-def arrays_to_learn(preset: Preset, dataset: Dataset) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-    """What a design learns from, as `batches` takes it.
-
-    Returns:
-        The training images, (n, 28, 28) uint8; for a conditional design with their labels, (n,) int32.
-
-    Raises:
-        ClothingGANError: If the design learns with labels and there are none.
-    """
-    if not preset.conditional:
-        return dataset.train_images
-    if dataset.train_labels is None:
-        raise ClothingGANError(
-            f"{shown(dataset.source)} has no labels, which {preset.name} learns with; "
-            "name other data with --data"
-        )
-    return dataset.train_images, np.int32(dataset.train_labels)
-
-
-def batches(
-    arrays: np.ndarray | tuple[np.ndarray, ...], batch_size: int, seed: int, epoch: int, step_in_epoch: int
-) -> tf.data.Dataset:
-    """An endless stream of batches: each epoch's images in an order that follows from (seed, epoch).
-
-    Args:
-        arrays: See `arrays_to_learn`.
-        batch_size: Images in a batch; what is left over of n is dropped in each epoch.
-        seed: The run's seed.
-        epoch: How many epochs to pass over.
-        step_in_epoch: How many batches of the next epoch to pass over.
-
-    Returns:
-        A dataset of (batch_size, 28, 28) uint8 tensors; or of these and their labels.
-    """
-    held = tf.nest.map_structure(tf.constant, arrays)
-    count = len(tf.nest.flatten(arrays)[0])
-    steps = count // batch_size
-
-    # AutoGraph has nothing to convert here, and leaves files behind where a process is killed.
-    @tf.autograph.experimental.do_not_convert
-    def order(epoch: tf.Tensor) -> tf.data.Dataset:
-        shuffled = tf.random.experimental.stateless_shuffle(tf.range(count), [seed, epoch])
-        return tf.data.Dataset.from_tensor_slices(
-            tf.reshape(shuffled[: steps * batch_size], (steps, batch_size))
-        )
-
-    @tf.autograph.experimental.do_not_convert
-    def pick(chosen: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, ...]:
-        return tf.nest.map_structure(lambda array: tf.gather(array, chosen), held)
-
-    epochs = tf.data.Dataset.range(epoch, np.iinfo(np.int64).max)
-    indices = epochs.flat_map(order).skip(step_in_epoch)
-    options = tf.data.Options()
-    # There is nothing to tune, and the tuner's thread can hold up the end of the process for a minute.
-    options.autotune.enabled = False
-    return indices.map(pick).prefetch(2).with_options(options)
 
 
 def _copy(model: keras.Model) -> keras.Model:
@@ -445,16 +366,6 @@ def _adam(learning_rate: float, preset: Preset, model: keras.Model) -> keras.opt
 
 def _values(variables: list[keras.Variable]) -> list[tf.Variable]:
     return [variable.value for variable in variables]
-
-
-def _share(batch: tf.Tensor) -> tf.Tensor:
-    """The rows of a batch that are this replica's."""
-    replicas = tf.distribute.get_replica_context()
-    count, replica = replicas.num_replicas_in_sync, replicas.replica_id_in_sync_group
-    if count == 1:
-        return batch
-    total = tf.shape(batch)[0]
-    return batch[total * replica // count : total * (replica + 1) // count]
 
 
 def _binary_crossentropy(labels: tf.Tensor, logits: tf.Tensor, total: tf.Tensor) -> tf.Tensor:

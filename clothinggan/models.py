@@ -155,19 +155,18 @@ def build_networks(preset: Preset, seed: int) -> tuple[keras.Model, keras.Model]
     return resolve_name(preset.generator)(), resolve_name(preset.discriminator)()
 
 
-def take_on_weights(network: keras.Model, other: keras.Model) -> bool:
-    """Gives a preset's network the weights of another tool's network, if that is of the same design.
+def transfer_weights(source: keras.Model, target: keras.Model) -> bool:
+    """Gives a preset's network, the target, the weights of another tool's network of the same design.
 
     Returns:
-        Whether it is: weights of the same shapes, from which both compute the same.
+        Whether it is of the same design: weights of the same shapes, from which both compute the same.
     """
-    shapes, others = ([weight.shape for weight in model.weights] for model in (network, other))
-    if shapes != others:
+    if [weight.shape for weight in source.weights] != [weight.shape for weight in target.weights]:
         return False
-    network.set_weights(other.get_weights())
-    # Slopes, strides and the like show in what is computed, however the other's layers are put together.
-    probe = np.random.default_rng(0).uniform(size=(8, *network.input_shape[1:])).astype(np.float32)
-    return np.allclose(network(probe, training=False), other(probe, training=False), atol=1e-4)
+    target.set_weights(source.get_weights())
+    # Slopes, strides and the like show in what is computed, however the source's layers are put together.
+    probe = np.random.default_rng(0).uniform(size=(8, *target.input_shape[1:])).astype(np.float32)
+    return np.allclose(source(probe, training=False), target(probe, training=False), atol=1e-4)
 
 
 class Composite(keras.Model):
@@ -197,14 +196,14 @@ class Composite(keras.Model):
 
     def call(self, latent_vectors: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Latent vectors (n, input_size) to the discriminator's logits (n, 1 or CLASSES) for their images."""
-        return self.judge(self.draw(latent_vectors, training), training)
+        return self.discriminate(self.draw(latent_vectors, training), training)
 
     def draw(self, latent_vectors: tf.Tensor, training: bool) -> tf.Tensor:
         """The generator's half: latent vectors (n, input_size) to images (n, 28, 28, 1) in [0, 1]."""
         outputs = fast_layers.apply(self.generator, latent_vectors, training, self.computes_in)
         return (outputs + 1) / 2 if ends_in_tanh(self.generator) else outputs
 
-    def judge(self, images: tf.Tensor, training: bool) -> tf.Tensor:
+    def discriminate(self, images: tf.Tensor, training: bool) -> tf.Tensor:
         """The frozen half: images (n, 28, 28, 1) to logits (n, 1 or CLASSES)."""
         training = training and self.dropout
         return fast_layers.apply(self.discriminator, images, training, self.computes_in, logits=True)

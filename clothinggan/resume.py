@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clothinggan import environment
+from clothinggan import training
 from clothinggan.checkpoint import run_folder
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.checkpoint.record import MAX_EPOCHS, Record
 from clothinggan.cli import options
 from clothinggan.data.sources import Dataset
-from clothinggan.distributed import workers
 from clothinggan.distributed.cluster import Cluster, find_cluster
-from clothinggan.errors import ClothingGANError, shown
+from clothinggan.errors import ClothingGANError
 from clothinggan.presets import DEFAULT_PRESET, PRESETS, Preset
 
 if TYPE_CHECKING:
-    import keras
+    pass
 
 MORE_EPOCHS = 200
 
@@ -68,49 +67,7 @@ def resume(arguments: argparse.Namespace) -> int:
     preset = _preset(found, arguments.model)
     other = _discriminator_file(found, arguments.discriminator_weights)
     record, dataset = _record_and_data(found, preset, arguments, cluster)
-
-    # Of somebody else's file there may be no other copy: it is not this run's to replace.
-    start = found.path if found.record else None
-    with options.open_run_folder(arguments, preset.file_prefix, cluster, record, start) as later:
-        # It was read before the folder was this run's alone.
-        if found.has_changed():
-            raise ClothingGANError(f"{found.path} was written anew while it was read; resume again")
-        environment.import_tensorflow()
-        from clothinggan.checkpoint.restore import restore_generator, restore_state
-        from clothinggan.gan import GAN
-        from clothinggan.models import build_networks
-        from clothinggan.run import Run, device_names, library_versions, thread_count
-
-        digests = [file.digest for file in (found, other) if file and cluster]
-        team = workers.gather(arguments.strategy, cluster, record.terms(digests), arguments.wait)
-        with team.strategy.scope():
-            _, discriminator = build_networks(preset, record.seed)
-            generator = restore_generator(found)  # Made second: the seed decides on its dropout too.
-        gan = GAN(preset, generator, discriminator, record.seed, record.precision, team.strategy)
-        if found.record:
-            restore_state(found, gan)
-            here = {"threads": thread_count(), "processor": device_names()}
-            _say_what_differs(found.record, library_versions() | here)
-        elif other:
-            _take_on(other, discriminator, preset)
-            apart = f"{shown(found.path)} and {shown(other.path)} hold a network each"
-            print(f"{apart}: the optimisers start afresh")
-        else:
-            alone = f"{shown(found.path)} holds a generator alone"
-            print(f"{alone}: the discriminator and the optimisers start afresh")
-        run = Run(
-            gan,
-            record,
-            dataset,
-            folder=arguments.out,
-            start=start,
-            stale=later,
-            tensorboard=arguments.tensorboard,
-            workers=team,
-            overwrites=arguments.overwrite,
-        )
-        print(f"going on from {shown(found.path)}, {record.position}")
-        return run.execute(arguments.show)
+    return training.train(training.Start(preset, record, dataset, found, other), arguments, cluster)
 
 
 def _furthest(out: Path, model: str | None) -> Checkpoint:
@@ -162,17 +119,6 @@ def _discriminator_file(found: Checkpoint, path: Path | None) -> Checkpoint | No
             f"{found.path} holds its own discriminator; leave --discriminator-weights {path} out"
         )
     return read_checkpoint(path)
-
-
-def _take_on(file: Checkpoint, discriminator: "keras.Model", preset: Preset) -> None:
-    from clothinggan.checkpoint.restore import restore_discriminator
-    from clothinggan.models import take_on_weights
-
-    if not take_on_weights(discriminator, restore_discriminator(file)):
-        raise ClothingGANError(
-            f"{file.path} holds another discriminator than {preset.name}'s; name its design with --model, "
-            "or leave --discriminator-weights out to start a discriminator afresh"
-        )
 
 
 def _record_and_data(
@@ -261,19 +207,6 @@ def _last_epoch(record: Record, arguments: argparse.Namespace) -> int:
     begun = f"the run has reached its last epoch, {record.epoch}" if record.step else "the file names no end"
     print(f"{begun}: going on for {MORE_EPOCHS} more")
     return record.epoch + MORE_EPOCHS
-
-
-def _say_what_differs(record: Record, now: dict[str, object]) -> None:
-    then = {**record.versions, "threads": record.threads, "processor": record.processor}
-    # The first files did not tell everything.
-    told = [name for name in now if then.get(name)]
-    differing = [f"{name} {then[name]} is now {now[name]}" for name in told if then[name] != now[name]]
-    if differing:
-        print(
-            f"note: {shown(', '.join(differing))}; the run goes on, but may differ from an uninterrupted one "
-            "in the last bits",
-            file=sys.stderr,
-        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

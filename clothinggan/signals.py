@@ -9,7 +9,15 @@ SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 class StoppedBySignal(Exception):
-    """A run has saved its state and ended because a signal asked for it."""
+    """A run has saved its state and ended because a signal asked for it.
+
+    Attributes:
+        exit_status: 128 and the signal's number, as shells have it; Ctrl-C's where another process heard it.
+    """
+
+    def __init__(self, line: str, received: signal.Signals | None):
+        super().__init__(line)
+        self.exit_status = 128 + (received or signal.SIGINT)
 
 
 class StopRequests:

@@ -3,10 +3,9 @@
 import argparse
 from collections.abc import Sequence
 
-from clothinggan import environment
+from clothinggan import training
 from clothinggan.checkpoint.record import MAX_EPOCHS, Record
 from clothinggan.cli import options
-from clothinggan.distributed import workers
 from clothinggan.distributed.cluster import find_cluster
 from clothinggan.errors import ClothingGANError
 from clothinggan.presets import PRESETS
@@ -65,28 +64,7 @@ def train(arguments: argparse.Namespace) -> int:
         evaluate_every=arguments.evaluate_every or None,
         previews=preset.previews if arguments.previews is None else arguments.previews,
     )
-    with options.open_run_folder(arguments, preset.file_prefix, cluster) as later:
-        environment.import_tensorflow()
-        from clothinggan.gan import GAN
-        from clothinggan.models import build_networks
-        from clothinggan.run import Run
-
-        team = workers.gather(arguments.strategy, cluster, record.terms(), arguments.wait)
-        with team.strategy.scope():
-            networks = build_networks(preset, arguments.seed)
-        gan = GAN(preset, *networks, arguments.seed, arguments.precision, team.strategy)
-        run = Run(
-            gan,
-            record,
-            dataset,
-            folder=arguments.out,
-            start=None,
-            stale=later,
-            tensorboard=arguments.tensorboard,
-            workers=team,
-            overwrites=arguments.overwrite,
-        )
-        return run.execute(arguments.show)
+    return training.train(training.Start(preset, record, dataset), arguments, cluster)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

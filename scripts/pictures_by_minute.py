@@ -28,7 +28,7 @@ from clothinggan.cli import options  # noqa: E402
 from clothinggan.data import sources  # noqa: E402
 from clothinggan.data.sources import Dataset  # noqa: E402
 from clothinggan.errors import ClothingGANError  # noqa: E402
-from clothinggan.evaluation import evaluator  # noqa: E402
+from clothinggan.evaluation.evaluator import Evaluator  # noqa: E402
 from clothinggan.figures import save_png, tile  # noqa: E402
 from clothinggan.presets import PRESETS, Preset  # noqa: E402
 from clothinggan.signals import unwinding  # noqa: E402
@@ -121,7 +121,7 @@ def main() -> int:
     from clothinggan.checkpoint.restore import draw_images, restore_generator
 
     dataset = sources.load(arguments.data)
-    judge = evaluator.Judge(dataset)
+    judge = Evaluator(dataset)
     columns, rows = len(arguments.minutes), len(arguments.models)
     figure = Figure(figsize=(3 * columns, 3.3 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)

@@ -23,7 +23,6 @@ from clothinggan import environment  # noqa: E402
 from clothinggan.cli import options  # noqa: E402
 from clothinggan.data import sources  # noqa: E402
 from clothinggan.data.sources import Dataset  # noqa: E402
-from clothinggan.evaluation import evaluator  # noqa: E402
 from clothinggan.presets import PRESETS  # noqa: E402
 
 environment.import_tensorflow()
@@ -33,6 +32,7 @@ import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
 
 from clothinggan import models  # noqa: E402
+from clothinggan.evaluation.evaluator import Evaluator  # noqa: E402
 from clothinggan.gan import GAN, arrays_to_learn, batches  # noqa: E402
 
 DESIGN = PRESETS["swift"]
@@ -101,7 +101,7 @@ VARIANTS = {
 }
 
 
-def trial(variant: Variant, seconds: float, seed: int, dataset: Dataset, judge: evaluator.Judge) -> dict:
+def trial(variant: Variant, seconds: float, seed: int, dataset: Dataset, judge: Evaluator) -> dict:
     """Trains a variant for so many seconds; returns what it did and how good its images are."""
     preset = replace(DESIGN, **variant.changes)
     keras.utils.set_random_seed(seed)
@@ -151,7 +151,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write all numbers there")
     arguments = parser.parse_args()
     dataset = sources.load(arguments.data)
-    judge = evaluator.Judge(dataset)
+    judge = Evaluator(dataset)
     results: dict[str, list[dict]] = {}
     for name in arguments.only:
         for seed in range(arguments.seeds):

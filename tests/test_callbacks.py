@@ -58,7 +58,7 @@ def test_a_terminal_that_cannot_show_keras_bar_gets_plain_lines(encoding, is_pos
 def test_the_latest_file_is_written_within_long_epochs(monkeypatch, tmp_path):
     saved = []
     monkeypatch.setattr(callbacks, "SECONDS_BETWEEN_SAVES", 0)
-    monkeypatch.setattr("clothinggan.run.Run.save", lambda run: saved.append(run.record.step_in_epoch))
+    monkeypatch.setattr(callbacks, "save", lambda gan, record, folder: saved.append(record.step_in_epoch))
     assert train.main([*SMALL, "--epochs", "1"]) == 0
     assert saved == [1, 0]
 
@@ -103,17 +103,15 @@ def test_a_picture_that_there_is_no_memory_for_costs_no_epoch(tmp_path, monkeypa
     assert read_checkpoint(tmp_path / "clothingGANepoch1.h5").record.epoch == 1
 
 
-def test_a_signal_that_comes_between_a_look_and_the_next_step_waits_for_the_save():
+def test_a_signal_that_comes_between_a_look_and_the_next_step_waits_for_the_save(monkeypatch):
     saved = []
     reasons = iter([None, "SIGTERM"])
-    run = SimpleNamespace(
-        record=SimpleNamespace(step_in_epoch=1, position="step 1"),
-        steps_per_epoch=3,
-        stop_reason=lambda _: next(reasons),
-        save=lambda: saved.append("latest"),
-        how_to_go_on=lambda: "go on",
-    )
-    saving = callbacks.Checkpoints(run, StopRequests())
+    monkeypatch.setattr(callbacks.Checkpoints, "stop_reason", lambda _: next(reasons))
+    monkeypatch.setattr(callbacks, "save", lambda *_: saved.append("latest"))
+    record = SimpleNamespace(step_in_epoch=1, position="step 1")
+    folder = SimpleNamespace(how_to_go_on=lambda *_: "go on")
+    saving = callbacks.Checkpoints(record, StopRequests(), 3, False, "", folder)
+    saving.set_model(None)
     saving.on_train_batch_end(0)
     assert saved == []
     with pytest.raises(StoppedBySignal, match="stopped by SIGTERM at step 1"):

@@ -131,7 +131,7 @@ def test_a_folder_that_becomes_read_only_ends_the_run(run_folder, small_disk, mo
 
 def test_a_folder_that_vanishes_before_a_save_does_not_come_back(run_folder, monkeypatch, capsys):
     save = then(lambda: shutil.rmtree(run_folder), save_checkpoint)
-    monkeypatch.setattr("clothinggan.run.save_checkpoint", save)
+    monkeypatch.setattr("clothinggan.callbacks.save_checkpoint", save)
     assert "clothingGANepoch3.h5: no such file or directory" in go_on(run_folder, capsys)
     assert not run_folder.exists()
 

@@ -51,7 +51,7 @@ def test_a_file_without_a_generator_is_refused_before_the_others_are_measured(
     weights, tmp_path, monkeypatch, capsys
 ):
     keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)]).save(tmp_path / "x.h5")
-    monkeypatch.setattr(evaluate.Judge, "scores", None)
+    monkeypatch.setattr(evaluate.Evaluator, "scores", None)
     assert evaluate.main(["--weights", *weights, "x.h5", *QUICK]) == 1
     assert "x.h5 is not a generator of 28x28x1 images" in capsys.readouterr().err
 
@@ -116,7 +116,7 @@ def test_the_figure_is_a_picture(weights, tmp_path):
 
 def test_the_figure_shows_the_images_that_were_measured(small_swift, monkeypatch):
     drawn = []
-    monkeypatch.setattr(figures, "draw_judged", lambda images, *_: drawn.append(images) or Figure())
+    monkeypatch.setattr(figures, "draw_classified", lambda images, *_: drawn.append(images) or Figure())
     assert evaluate.main(["--weights", small_swift, *QUICK, "--figure", "x.png"]) == 0
     (images,) = drawn
     shown = read_checkpoint(Path(small_swift))
@@ -140,7 +140,9 @@ def test_training_measures_itself_every_so_many_epochs(tmp_path, capsys):
 def test_of_a_best_epoch_without_a_file_it_is_said_why(tmp_path, monkeypatch, capsys):
     scores = iter([1.0, 2.0])
     monkeypatch.setattr(
-        evaluate.Judge, "brief_scores", lambda *_: {"fcd": next(scores)} | {"precision": 1.0, "recall": 1.0}
+        evaluate.Evaluator,
+        "brief_scores",
+        lambda *_: {"fcd": next(scores)} | {"precision": 1.0, "recall": 1.0},
     )
     assert train.main([*SMALL, "--epochs", "2", "--evaluate-every", "1"]) == 0
     assert "measured: 1, FCD 1.000; there is no file of it here: --save-every" in capsys.readouterr().out
@@ -150,7 +152,7 @@ def test_a_folder_in_the_place_of_the_figure_is_refused_before_anything_is_measu
     weights, tmp_path, monkeypatch, capsys
 ):
     (tmp_path / "x.png").mkdir()
-    monkeypatch.setattr(evaluate.Judge, "scores", None)
+    monkeypatch.setattr(evaluate.Evaluator, "scores", None)
     assert evaluate.main(["--weights", weights[0], *QUICK, "--figure", "x.png"]) == 1
     assert "cannot write x.png: it is a folder; name a file with --figure" in capsys.readouterr().err
 

@@ -46,7 +46,7 @@ def test_a_title_that_is_too_long_loses_its_middle():
 
 def test_of_a_sheet_that_is_not_full_the_rest_is_empty():
     images = np.zeros((10, 28, 28), np.float32)
-    sheet = figures.draw_judged(images, ["bag"] * 10, [(images[0], images[0], 0.0)], "title")
+    sheet = figures.draw_classified(images, ["bag"] * 10, [(images[0], images[0], 0.0)], "title")
     assert not any(axes.axison for axes in sheet.get_axes())
 
 

@@ -255,7 +255,7 @@ def test_the_command_to_go_on_with_is_let_in_beside_the_files_that_it_may_overwr
     (tmp_path / "history.csv").write_text("epoch,loss\n0,0.7\n")
     weights = str(small_run / "clothingGANepoch4.h5")
     with monkeypatch.context() as patch:
-        patch.setattr("clothinggan.run.Run.stop_reason", lambda *_: "SIGINT")
+        patch.setattr("clothinggan.callbacks.StopAtSignal.stop_reason", lambda *_: "SIGINT")
         assert resume.main(["--weights", weights, "--epochs", "5", "--overwrite"]) == 130
     (command,) = re.findall(r"python -m clothinggan\.resume (.+)", capsys.readouterr().out)
     assert resume.main(shlex.split(command)) == 0
@@ -268,7 +268,7 @@ def other_images(path):
 
 
 def test_another_processor_than_before_is_named(small_run, monkeypatch, capsys):
-    monkeypatch.setattr("clothinggan.run.device_names", lambda *_: "another one")
+    monkeypatch.setattr("clothinggan.environment.device_names", lambda *_: "another one")
     assert resume.main(["--weights", str(small_run / "clothingGANepoch4.h5"), "--more", "1"]) == 0
     assert " is now another one; the run goes on" in capsys.readouterr().err
 

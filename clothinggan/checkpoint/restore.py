@@ -63,7 +63,8 @@ def restore_state(checkpoint: Checkpoint, gan: GAN) -> None:
     try:
         gan.load_state(checkpoint.state)
     except ClothingGANError as error:
-        raise ClothingGANError(f"{checkpoint.path}: {error}; use another file") from error
+        error.add(where=checkpoint.path, remedy="use another file")
+        raise
 
 
 def restore_gan(checkpoint: Checkpoint, generator: keras.Model | None = None) -> GAN:
@@ -115,7 +116,8 @@ def draw_images(
     try:
         return generate(generator, vectors, progress=progress), vectors
     except ClothingGANError as error:
-        raise ClothingGANError(f"{checkpoint.path}: {error}") from error
+        error.add(where=checkpoint.path)
+        raise
 
 
 def load_generator(path: str | Path) -> keras.Model:

@@ -1,13 +1,262 @@
-"""What earlier runs have left in a folder: their checkpoints, and which of them is the furthest."""
+"""The folder of a run: what earlier runs have left in it, what this one writes, and how to go on from it."""
 
-from collections.abc import Callable
+import contextlib
+import errno
+import fcntl
+import os
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clothinggan import files
 from clothinggan.checkpoint.file import Checkpoint, epoch_in_name, file_name, read_checkpoint
 from clothinggan.checkpoint.record import HISTORY_COLUMNS, Record
-from clothinggan.errors import ClothingGANError, DamagedFileError
+from clothinggan.errors import ClothingGANError, DamagedFileError, MovedFolderError, note
+from clothinggan.files import TEMPORARY
 from clothinggan.presets import PRESETS
+
+
+class RunFolder:
+    """The folder that one run alone writes to, made by `open_run_folder`.
+
+    Attributes:
+        path: Where it is.
+        prefix: What the names of the run's files begin with.
+        latest: The file that is written most often.
+        last_saved: The last file that the run can go on from, if there is one.
+        later: Checkpoints that are further on than the run, to be removed once an epoch of it is saved.
+        overwrites: Whether the user lets the run replace what is here; until an epoch of it is done there may
+            be files of another run.
+        resume_options: What a command that goes on has to be told, since no file says it: values by option.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        prefix: str,
+        start: Path | None = None,
+        later: list[Path] | None = None,
+        overwrites: bool = False,
+        resume_options: Mapping[str, object] | None = None,
+    ):
+        self.path = path
+        self.prefix = prefix
+        self.latest = path / file_name(prefix, None)
+        self.last_saved = start
+        self.later = later or []
+        self.overwrites = overwrites
+        self.resume_options = resume_options or {}
+        self._itself = path.stat()
+        self._saved_epoch: int | None = None  # the last that this process has saved
+        self._written: set[int] = set()
+
+    def numbered(self, epoch: int) -> Path:
+        """Returns the file of an epoch."""
+        return self.path / file_name(self.prefix, epoch)
+
+    def make_sure(self) -> None:
+        """Makes sure that the folder is the one which this run alone may write to.
+
+        Raises:
+            MovedFolderError: If it was moved away, and another one has its name.
+        """
+        if self.path.exists() and not os.path.samestat(self.path.stat(), self._itself):
+            raise MovedFolderError(
+                f"{self.path.resolve()} is another folder than the one that this run began to write to, "
+                "which was moved with what the run has saved; resume there"
+            )
+
+    def save(self, record: Record, write: Callable[[Path], None]) -> Path | None:
+        """Writes the file to go on from, and a numbered one where that is due, whose path it returns.
+
+        Args:
+            record: Where the run stands.
+            write: Writes a checkpoint to a path.
+        """
+        self.make_sure()
+        if record.step_in_epoch == 0 and record.is_milestone():
+            return self._save_numbered(record, write)
+        write(self.latest)
+        self._note_saved(self.latest, record)
+        # In mid-epoch there is not much yet: --overwrite that was a mistake has cost no numbered file.
+        if record.step_in_epoch == 0:
+            self._take_over(self.latest)
+        return None
+
+    def _save_numbered(self, record: Record, write: Callable[[Path], None]) -> Path:
+        """The numbered file of the epoch just completed, and the same as the latest.
+
+        The numbered one comes first: a run cut off between the two goes on from it, and none is missing.
+        """
+        record.numbered = [epoch for epoch in record.numbered if epoch < record.epoch] + [record.epoch]
+        path = self.numbered(record.epoch)
+        write(path)
+        self._note_saved(path, record)
+        self._written.add(record.epoch)
+        files.copy(path, self.latest)
+        self._take_over(path, self.latest)
+        # What is to be deleted is in the record just saved: a run cut off here deletes it later.
+        surplus = record.numbered[: -record.keep] if record.keep else []
+        for epoch in surplus:
+            if epoch in self._written or self._is_of(record, self.numbered(epoch)):
+                self.numbered(epoch).unlink(missing_ok=True)
+        record.numbered = record.numbered[len(surplus) :]
+        return path
+
+    def surplus(self, record: Record) -> list[Path]:
+        """Returns the files that the next numbered one has deleted."""
+        # Beside the next one, one fewer stays; to keep one is to keep none of these.
+        surplus = record.numbered[: 1 - record.keep or None] if record.keep else []
+        return [path for path in map(self.numbered, surplus) if path.exists()]
+
+    def has_saved(self, epoch: int | None = None) -> bool:
+        """Whether this process has saved anything of the run, or the end of an epoch."""
+        return self._saved_epoch is not None if epoch is None else self._saved_epoch == epoch
+
+    def how_to_go_on(self, record: Record, on: str = "") -> str:
+        """Returns a line that names the file and the command to go on with.
+
+        Args:
+            record: Where the run stands.
+            on: Where the command is to be said, for a run of several processes.
+        """
+        if self.last_saved is None:
+            return "nothing of this run is saved yet"
+        with contextlib.suppress(OSError):  # A disk that fails does not tell.
+            if not self.last_saved.exists():
+                return f"the last file of this run, {self.last_saved}, is gone"
+        if self.has_saved() and record.epoch == record.epochs:
+            return f"the run's last epoch is in {self.last_saved}"
+        if not self.has_saved():  # What this run was told to change is in no file.
+            return f"go on from {self.last_saved} with the same command again{on}"
+        # These are the user's to name: a file does not say where to write.
+        options = {"--out": self.path if self.path != Path(".") else None, **self.resume_options}
+        named = "".join(f" {option} {shlex.quote(str(value))}" for option, value in options.items() if value)
+        weights = shlex.quote(str(self.last_saved))
+        overwrite = " --overwrite" if self.overwrites else ""
+        command = f"python -m clothinggan.resume --weights {weights}{named}{overwrite}"
+        return f"go on from {self.last_saved} with: {command}{on}"
+
+    def _note_saved(self, path: Path, record: Record) -> None:
+        self.last_saved = path
+        # In mid-epoch the last one that is complete was saved before, or begun from.
+        self._saved_epoch = record.epoch
+
+    def _is_of(self, run: Record, path: Path) -> bool:
+        """Whether a file is an earlier state of a run: only the record of the file resumed from says so.
+
+        That record may come from a stranger, who does not know the losses of the files in this folder.
+        """
+        try:
+            record = read_checkpoint(path).record
+        except ClothingGANError:
+            return False
+        return bool(record and record.history) and record.leads_to(run)
+
+    def _take_over(self, *written: Path) -> None:
+        """Removes what is further on than this run: from now on all that is here is its own."""
+        for path in self.later:
+            if path not in written:
+                path.unlink(missing_ok=True)
+        self.later = []
+        self.overwrites = False
+
+
+@contextlib.contextmanager
+def open_run_folder(
+    path: Path,
+    prefix: str,
+    record: Record | None = None,
+    start: Path | None = None,
+    overwrite: bool = False,
+    resume_options: Mapping[str, object] | None = None,
+) -> Iterator[RunFolder]:
+    """Makes a folder where there is none, and holds it for one run alone while the block runs.
+
+    Args:
+        path: The folder.
+        prefix: What the names of the run's files begin with.
+        record: Where the run stands; None for one that has not begun.
+        start: The file that it goes on from.
+        overwrite: Whether the run may replace later checkpoints, and another run's files.
+        resume_options: See `RunFolder`.
+
+    Yields:
+        The folder.
+
+    Raises:
+        ClothingGANError: If it cannot be written to or is in use, or if it has later checkpoints, or another
+            run's, and `overwrite` was not said.
+    """
+    files.prepare_folder(path)
+    with lock_folder(path):
+        later = find_later(path, prefix, record, start)
+        foreign = find_foreign(path, prefix, record, start)
+        if not overwrite:
+            _refuse_others(path, later, foreign)
+        elif foreign:
+            note(
+                f"--overwrite: {foreign.name} is not of this run as far as can be told; "
+                "when an epoch is done history.csv and losses.png are replaced"
+            )
+        yield RunFolder(path, prefix, start, later, overwrite, resume_options)
+
+
+def _refuse_others(out: Path, later: list[Path], foreign: Path | None) -> None:
+    if later:
+        raise ClothingGANError(
+            f"{out.resolve()} already holds {later[-1].name}, which is further on; "
+            "go on from that, name another folder with --out, or say --overwrite to replace it"
+        )
+    if foreign:
+        raise ClothingGANError(
+            f"{out.resolve()} already holds {foreign.name}, which is not of this run as far as can be told; "
+            "name another folder with --out, or say --overwrite to replace what is in the way"
+        )
+
+
+@contextlib.contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Keeps every other run out of ``folder`` while the block runs, and clears up after killed ones.
+
+    The lock is the operating system's, on the folder itself: it goes when the process goes, however it
+    ends. On a file system that knows no locks the run goes on without one.
+
+    Raises:
+        ClothingGANError: If another run is writing to the folder.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ClothingGANError(
+                f"another run is writing to {folder.resolve()}; name another folder with --out"
+            ) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EBADF):
+                raise
+        for temporary in [*folder.glob(f"{TEMPORARY}*"), *folder.glob(f"images/{TEMPORARY}*")]:
+            if not _is_being_written(temporary):
+                temporary.unlink(missing_ok=True)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_being_written(temporary: Path) -> bool:
+    """Whether another process may be writing a temporary file: its name says which."""
+    process = temporary.name.removeprefix(TEMPORARY).partition("-")[0]
+    if not process.isdecimal() or int(process) == os.getpid():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True  # It is somebody else's.
+    return True
 
 
 @dataclass(frozen=True, order=True)
@@ -27,7 +276,7 @@ class Found:
     content: Checkpoint | None = field(default=None, compare=False)
 
     def read(self) -> Checkpoint:
-        """What is in it; raises ClothingGANError as `read_checkpoint` does."""
+        """Returns what is in it; raises ClothingGANError as `read_checkpoint` does."""
         return self.content or read_checkpoint(self.path)
 
 

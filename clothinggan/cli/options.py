@@ -5,20 +5,18 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from clothinggan import __version__, files
-from clothinggan.checkpoint import run_folder
+from clothinggan import __version__
 from clothinggan.checkpoint.record import MAX_INTEGER, MAX_PREVIEWS, PRECISIONS, Record
 from clothinggan.cli import output
 from clothinggan.data import sources
 from clothinggan.data.sources import CLASS_NAMES, Dataset
 from clothinggan.distributed.cluster import STRATEGIES, Cluster, check_source
 from clothinggan.distributed.rendezvous import SECONDS_TO_WAIT
-from clothinggan.distributed.workers import gone
-from clothinggan.environment import import_tensorflow, is_installed
-from clothinggan.errors import ClothingGANError, described, first_line, shown
+from clothinggan.environment import import_tensorflow
+from clothinggan.errors import ClothingGANError, explain, first_line, shown
 from clothinggan.presets import DEFAULT_PRESET, PRESETS
 
 SAVE_EVERY = 5  # epochs
@@ -246,89 +244,14 @@ def add_reports(parser: argparse.ArgumentParser, recorded: bool) -> None:
     reports.add_argument("--show", action="store_true", help="also open the periodic images in a window")
 
 
-@contextlib.contextmanager
-def open_run_folder(
-    arguments: argparse.Namespace,
-    prefix: str,
-    cluster: Cluster | None,
-    record: Record | None = None,
-    start: Path | None = None,
-) -> Iterator[list[Path]]:
-    """Prepares the folders that a training run writes to, and holds --out for it alone while the block runs.
-
-    Args:
-        arguments: With what `add_reports` adds.
-        prefix: What the names of the run's files begin with.
-        cluster: The workers of the run, of which the chief alone writes; None for a run of one process.
-        record: Where the run stands; None for one that has not begun.
-        start: The file that it goes on from.
-
-    Yields:
-        The checkpoints in --out that are further on, which the run may replace.
-
-    Raises:
-        ClothingGANError: If a folder cannot be written to or is in use, if there are such checkpoints, or
-            another run's, and --overwrite was not said, or there is no TensorBoard to write for.
-    """
-    if cluster and not cluster.is_chief:
-        with _naming_the_lost(cluster):
-            yield []
-        return
-    if arguments.tensorboard and not is_installed("tensorboard"):
-        raise ClothingGANError(
-            "--tensorboard needs TensorBoard; get it with: pip install 'clothinggan[tensorboard]'"
-        )
-    files.prepare_folder(arguments.out)
-    if arguments.tensorboard:
-        files.prepare_folder(arguments.tensorboard, "--tensorboard")
-    with files.sole_writer(arguments.out):
-        later = run_folder.find_later(arguments.out, prefix, record, start)
-        foreign = run_folder.find_foreign(arguments.out, prefix, record, start)
-        if not arguments.overwrite:
-            _refuse_others(arguments.out, later, foreign)
-        elif foreign:
-            print(
-                f"note:     --overwrite: {foreign.name} is not of this run as far as can be told; "
-                "when an epoch is done history.csv and losses.png are replaced"
-            )
-        with _naming_the_lost(cluster):
-            yield later
-
-
-def _refuse_others(out: Path, later: list[Path], foreign: Path | None) -> None:
-    if later:
-        raise ClothingGANError(
-            f"{out.resolve()} already holds {later[-1].name}, which is further on; "
-            "go on from that, name another folder with --out, or say --overwrite to replace it"
-        )
-    if foreign:
-        raise ClothingGANError(
-            f"{out.resolve()} already holds {foreign.name}, which is not of this run as far as can be told; "
-            "name another folder with --out, or say --overwrite to replace what is in the way"
-        )
-
-
-@contextlib.contextmanager
-def _naming_the_lost(cluster: Cluster | None) -> Iterator[None]:
-    """Names a worker that is lost before the run can say from where to go on."""
-    try:
-        yield
-    except Exception as error:
-        lost = gone(cluster, error)
-        if not lost:
-            raise
-        raise ClothingGANError(f"{lost}; start all workers again") from error
-
-
 def reporting_errors(command: Callable[[], int]) -> int:
     """Runs a command; turns each way to fail into one line on standard error.
 
     Returns:
-        The exit status: what the command returns, 1 after an error, 130 after an interruption.
+        The exit status: what the command returns, that of its error, 130 after an interruption.
     """
-    output.open_missing_streams()
     try:
-        with output.outlived() as standard_output:
+        with output.standard_streams() as standard_output:
             status = command()
         return status or (FAILED if standard_output.lost else 0)
     except KeyboardInterrupt:
@@ -337,5 +260,5 @@ def reporting_errors(command: Callable[[], int]) -> int:
         if os.environ.get("CLOTHINGGAN_DEBUG") == "1":
             raise
         with contextlib.suppress(OSError):
-            print(f"clothinggan: error: {shown(described(error))}", file=sys.stderr)
-        return FAILED
+            print(f"clothinggan: error: {shown(explain(error))}", file=sys.stderr)
+        return error.exit_status if isinstance(error, ClothingGANError) else FAILED

@@ -6,21 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-from clothinggan.errors import described
-
-
-def open_missing_streams() -> None:
-    """Sees to it that there are standard streams to write to, and that any name can be written.
-
-    Where a command is started without one, the next file that it opens would take its place.
-    """
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(descriptor)
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
+from clothinggan.errors import explain
 
 
 class Outlived:
@@ -64,16 +50,22 @@ class Outlived:
             os.close(nowhere)
             if self._complaints:
                 print(
-                    f"clothinggan: standard output cannot be written to ({described(error)}); "
+                    f"clothinggan: standard output cannot be written to ({explain(error)}); "
                     "going on without it",
                     file=self._complaints,
                 )
 
 
 @contextlib.contextmanager
-def outlived() -> Iterator[Outlived]:
-    """Puts an `Outlived` in the place of each standard stream while the block runs; gives that of output."""
+def standard_streams() -> Iterator[Outlived]:
+    """Gives the block standard streams that outlive a full disk, and can write any name; yields the output's.
+
+    The caller's own are put back afterwards, as they were.
+    """
+    _open_missing()
     originals = sys.stdout, sys.stderr
+    errors = getattr(sys.stdout, "errors", None)
+    _reconfigure(originals[0], "backslashreplace")
     sys.stderr = Outlived(sys.stderr)
     sys.stdout = Outlived(sys.stdout, complaints=sys.stderr)
     try:
@@ -81,3 +73,18 @@ def outlived() -> Iterator[Outlived]:
     finally:
         sys.stdout.flush()
         sys.stdout, sys.stderr = originals
+        _reconfigure(sys.stdout, errors)
+
+
+def _open_missing() -> None:
+    """Opens the standard streams that are missing: the next file opened would take the place of one."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def _reconfigure(stream: TextIO, errors: str | None) -> None:
+    if errors and hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors=errors)

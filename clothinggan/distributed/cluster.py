@@ -31,6 +31,11 @@ class Cluster:
         """Whether this process writes the files and reports."""
         return self.index == 0
 
+    @property
+    def names(self) -> dict[str, str]:
+        """What to call the workers before a user, by TensorFlow's names of their tasks."""
+        return {task: self.name(index) for index, task in enumerate(self.tasks)}
+
     def name(self, index: int) -> str:
         """What to call a worker before a user."""
         return f"worker {index} ({self.addresses[index]}{', the chief' if index == 0 else ''})"

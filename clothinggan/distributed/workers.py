@@ -1,7 +1,6 @@
 """Several devices or processes that train one GAN together, by TensorFlow's `tf.distribute`."""
 
 import contextlib
-import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,12 +8,9 @@ from typing import TYPE_CHECKING
 
 from clothinggan.distributed import rendezvous
 from clothinggan.distributed.cluster import Cluster
-from clothinggan.errors import ClothingGANError
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-_TASK = r"/job:\w+/replica:0/task:\d+"
 
 
 @dataclass(frozen=True)
@@ -24,12 +20,10 @@ class Workers:
     Attributes:
         strategy: TensorFlow's; networks and optimisers are made in its scope.
         cluster: The processes; None where there is but this one.
-        asked_for: The user's word for the strategy, one of `cluster.STRATEGIES`.
     """
 
     strategy: "tf.distribute.Strategy"
     cluster: Cluster | None = None
-    asked_for: str = "auto"
 
     @property
     def is_chief(self) -> bool:
@@ -41,6 +35,16 @@ class Workers:
         """How many replicas of the networks this process trains, each on a device of its own."""
         processes = len(self.cluster.addresses) if self.cluster else 1
         return self.strategy.num_replicas_in_sync // processes
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What to call the workers before a user, by TensorFlow's names of their tasks."""
+        return self.cluster.names if self.cluster else {}
+
+    @property
+    def everywhere(self) -> str:
+        """What a command to go on with has to be followed by: that every worker needs it."""
+        return " on every worker" if self.cluster else ""
 
     def describe(self) -> str | None:
         """Who takes part, for a person to read; None for one device of one process."""
@@ -69,35 +73,13 @@ def gather(strategy: str, cluster: Cluster | None, terms: str, wait: float) -> W
     if cluster:
         connections = rendezvous.meet(cluster, terms, wait)
         with rendezvous.watched(cluster, connections, wait), _signals_as_they_are():
-            return Workers(tf.distribute.MultiWorkerMirroredStrategy(), cluster, strategy)
+            return Workers(tf.distribute.MultiWorkerMirroredStrategy(), cluster)
     gpus = tf.config.list_logical_devices("GPU")
     if strategy == "mirrored" or (strategy != "single" and len(gpus) > 1):
         devices = gpus or tf.config.list_logical_devices("CPU")
         mirrored = tf.distribute.MirroredStrategy([device.name for device in devices])
-        return Workers(mirrored, asked_for=strategy)
-    return Workers(tf.distribute.get_strategy(), asked_for=strategy)
-
-
-def gone(cluster: Cluster | None, error: Exception) -> str | None:
-    """Says which worker is gone, by the error that TensorFlow raised; None if it is no sign of that."""
-    if cluster is None or isinstance(error, ClothingGANError):
-        return None
-    import tensorflow as tf
-
-    signs = (
-        tf.errors.UnavailableError,
-        tf.errors.AbortedError,
-        tf.errors.CancelledError,
-        tf.errors.DeadlineExceededError,
-        tf.errors.FailedPreconditionError,
-    )
-    if not isinstance(error, signs):
-        return None
-    # Other workers are named too: those that pass the news on.
-    blamed = re.search(rf"stopped sending heartbeats\):\s(?:{_TASK}\s)+|remote target {_TASK}", str(error))
-    found = re.findall(_TASK, blamed[0]) if blamed else []
-    named = [cluster.name(index) for index, task in enumerate(cluster.tasks) if task in found]
-    return f"{' and '.join(named) or 'another worker'} {'are' if len(named) > 1 else 'is'} gone"
+        return Workers(mirrored)
+    return Workers(tf.distribute.get_strategy())
 
 
 @contextlib.contextmanager

@@ -61,7 +61,7 @@ class Scores:
     confirmed: list[float | None]
 
 
-class Judge:
+class Evaluator:
     """Scores sets of images against the test images of a dataset.
 
     Args:

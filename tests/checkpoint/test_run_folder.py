@@ -1,14 +1,21 @@
-"""The furthest checkpoint of a folder is found, and later ones stand in the way of a run."""
+"""A folder is one run's alone, its furthest checkpoint is found, and later ones stand in the way of a run."""
 
 import dataclasses
+import errno
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from conftest import stranger
+from conftest import start, stranger
 
+from clothinggan import files
 from clothinggan.checkpoint import run_folder
-from clothinggan.checkpoint.file import load_generator, read_checkpoint
+from clothinggan.checkpoint.file import read_checkpoint
+from clothinggan.checkpoint.restore import load_generator
+from clothinggan.errors import ClothingGANError
 
 
 def test_checkpoints_are_ordered_by_how_far_they_came(small_run):
@@ -175,3 +182,83 @@ def test_a_history_of_another_tool_is_found(content, is_of_a_run, tmp_path):
     history = tmp_path / "history.csv"
     history.write_bytes(content)
     assert run_folder.find_foreign(tmp_path, "clothingGAN", None, None) == (None if is_of_a_run else history)
+
+
+def hold(folder: Path) -> subprocess.Popen:
+    """A process that holds the folder until it is killed."""
+    program = (
+        "from pathlib import Path; from clothinggan.checkpoint.run_folder import lock_folder\n"
+        f"with lock_folder(Path({str(folder)!r})): print('held', flush=True); input()"
+    )
+    return begin(program)
+
+
+def begin(program: str) -> subprocess.Popen:
+    """A process that has come to where its program waits for a line."""
+    process = start(sys.executable, "-c", program, stdin=subprocess.PIPE)
+    process.stdout.readline()
+    return process
+
+
+def test_two_runs_cannot_write_to_one_folder(tmp_path):
+    process = hold(tmp_path)
+    with pytest.raises(ClothingGANError, match="another run is writing"), run_folder.lock_folder(tmp_path):
+        pass
+    process.communicate("\n")
+
+
+def test_a_killed_run_leaves_no_lock(tmp_path):
+    process = hold(tmp_path)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    with run_folder.lock_folder(tmp_path):
+        pass
+
+
+def test_where_nobody_knows_locks_a_run_goes_on_without(tmp_path, monkeypatch):
+    def unknown(*_):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(run_folder.fcntl, "flock", unknown)
+    with run_folder.lock_folder(tmp_path):
+        (tmp_path / "x.h5").touch()
+    assert (tmp_path / "x.h5").exists()
+
+
+def begin_to_write(path: Path) -> subprocess.Popen:
+    """A process that is writing a file until it is told to end."""
+    program = (
+        "from pathlib import Path; from clothinggan import files\n"
+        f"with files.atomic_write(Path({str(path)!r})) as temporary:\n"
+        "    temporary.touch(); print('begun', flush=True); input()"
+    )
+    return begin(program)
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
+    whole = tmp_path / "whole.h5"
+    whole.touch()
+    process = begin_to_write(tmp_path / "x.h5")
+    process.kill()
+    process.communicate()
+    assert len(list(tmp_path.iterdir())) == 2
+    with run_folder.lock_folder(tmp_path):
+        assert list(tmp_path.iterdir()) == [whole]
+
+
+def test_what_a_killed_run_of_the_same_process_number_left_is_removed(tmp_path):
+    with files.atomic_write(tmp_path / "x.h5") as temporary:
+        temporary.touch()
+        left_over = temporary.rename(temporary.with_name(temporary.name.replace("x.h5", "y.h5")))
+        temporary.touch()
+    with run_folder.lock_folder(tmp_path):
+        assert not left_over.exists()
+        assert (tmp_path / "x.h5").exists()
+
+
+def test_what_another_process_is_writing_stays(tmp_path):
+    process = begin_to_write(tmp_path / "x.npz")
+    with run_folder.lock_folder(tmp_path):
+        process.communicate("\n")
+    assert process.returncode == 0
+    assert (tmp_path / "x.npz").exists()

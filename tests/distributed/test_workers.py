@@ -15,7 +15,7 @@ from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.data import sources
 from clothinggan.distributed import rendezvous, workers
 from clothinggan.distributed.cluster import Cluster, check_source, find_cluster, read_cluster
-from clothinggan.errors import ClothingGANError
+from clothinggan.errors import ClothingGANError, lost_worker
 from clothinggan.presets import PRESETS
 
 TWO = ["127.0.0.1:4001", "127.0.0.1:4002"]
@@ -294,8 +294,7 @@ def test_an_address_in_use_is_named():
 )
 def test_the_one_who_is_gone_is_named_by_tensorflows_error(kind, text, said):
     cluster = Cluster(tuple(TWO), ("/job:chief/replica:0/task:0", "/job:worker/replica:0/task:0"), 0)
-    assert workers.gone(cluster, kind(None, None, text)) == said
-    assert workers.gone(None, kind(None, None, text)) is None
+    assert lost_worker(kind(None, None, text), cluster.names) == said
 
 
 def test_a_batch_smaller_than_the_number_of_workers_is_refused(small_run, tmp_path):
@@ -305,7 +304,7 @@ def test_a_batch_smaller_than_the_number_of_workers_is_refused(small_run, tmp_pa
     gan = SimpleNamespace(preset=PRESETS["clothing"])
     team = workers.Workers(SimpleNamespace(num_replicas_in_sync=record.batch_size + 1))
     with pytest.raises(ClothingGANError, match="a batch of 16 cannot be shared by 17 devices"):
-        Run(gan, record, sources.load("sample"), tmp_path, None, [], None, team)
+        Run(gan, record, sources.load("sample"), None, team)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +322,7 @@ def test_several_gpus_are_used_unless_single_is_asked_for(strategy, gpus, taken,
 
 @pytest.mark.parametrize(("replicas", "named"), [(1, "GPU (a card)"), (2, "GPU (a card, a card)")])
 def test_the_gpus_that_train_are_named_and_no_others(replicas, named, monkeypatch):
-    from clothinggan.run import describe_device
+    from clothinggan.environment import describe_device
 
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [SimpleNamespace(name="")] * 2)
     details = {"device_name": "a card"}

@@ -9,7 +9,7 @@ from clothinggan.data import sample
 from clothinggan.data.sources import Dataset
 from clothinggan.errors import ClothingGANError
 from clothinggan.evaluation import evaluator
-from clothinggan.evaluation.evaluator import Judge
+from clothinggan.evaluation.evaluator import Evaluator
 
 COUNT = 200
 
@@ -28,7 +28,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def judge(dataset):
-    return Judge(dataset, COUNT)
+    return Evaluator(dataset, COUNT)
 
 
 def as_floats(images):
@@ -55,14 +55,14 @@ def test_one_image_over_and_over_has_no_recall_and_one_class(judge, dataset):
 
 def test_training_images_are_copies_where_the_test_set_has_some_too(dataset):
     mixed = np.concatenate([dataset.train_images[:4], dataset.test_images[4:]])
-    judge = Judge(dataclasses.replace(dataset, test_images=mixed), COUNT)
+    judge = Evaluator(dataclasses.replace(dataset, test_images=mixed), COUNT)
     assert judge.scores(as_floats(dataset.train_images[:COUNT])).copies == 1
 
 
 def test_of_a_test_set_that_is_ordered_by_class_a_part_has_all_classes():
     images, labels = sample.make_split("test")
     ordered = images[np.argsort(labels, kind="stable")]
-    judge = Judge(Dataset("sample", train_images=images, test_images=ordered), COUNT)
+    judge = Evaluator(Dataset("sample", train_images=images, test_images=ordered), COUNT)
     chosen = labels[[np.flatnonzero((images == image).all(axis=(1, 2)))[0] for image in judge.test_images]]
     assert set(chosen) == set(range(10))
 
@@ -71,11 +71,11 @@ def test_of_a_test_set_that_is_ordered_by_class_a_part_has_all_classes():
 def test_too_few_real_images_are_refused(few, dataset):
     changes = {name: getattr(dataset, name)[:count] for name, count in few.items()}
     with pytest.raises(ClothingGANError, match="fewer than 10"):
-        Judge(dataclasses.replace(dataset, **changes), COUNT)
+        Evaluator(dataclasses.replace(dataset, **changes), COUNT)
 
 
 def test_a_test_set_of_training_images_is_refused(dataset):
-    judge = Judge(dataclasses.replace(dataset, test_images=dataset.train_images), COUNT)
+    judge = Evaluator(dataclasses.replace(dataset, test_images=dataset.train_images), COUNT)
     with pytest.raises(ClothingGANError, match="among its training images"):
         judge.brief_scores(as_floats(dataset.train_images[:COUNT]))
 
@@ -86,13 +86,13 @@ def test_where_nobody_has_a_home_nothing_is_kept(dataset, monkeypatch):
 
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(evaluator.Path, "home", classmethod(no_home))
-    scores = Judge(dataset, COUNT).brief_scores(as_floats(dataset.test_images[-COUNT:]))
+    scores = Evaluator(dataset, COUNT).brief_scores(as_floats(dataset.test_images[-COUNT:]))
     assert scores["fcd"] > 0
 
 
 def test_equal_images_score_equally(judge, dataset):
     images = as_floats(dataset.train_images[:COUNT])
-    assert judge.scores(images) == Judge(dataset, COUNT).scores(images)
+    assert judge.scores(images) == Evaluator(dataset, COUNT).scores(images)
 
 
 def test_the_brief_scores_are_three_of_all(judge, dataset):
@@ -110,7 +110,7 @@ def test_the_real_images_are_looked_at_once(judge, dataset, monkeypatch):
     judge.prepare()
     first = judge.reference_scores()
     monkeypatch.setattr(evaluator.classifier, "load", lambda: pytest.fail("not from the cache"))
-    again = Judge(dataset, COUNT)
+    again = Evaluator(dataset, COUNT)
     again.prepare()
     assert again.reference_scores() == first
 
@@ -119,7 +119,7 @@ def test_a_broken_cache_is_made_anew(judge, dataset, cache):
     first = judge.reference_scores()
     for path in cache.iterdir():
         path.write_bytes(path.read_bytes()[:100])
-    assert Judge(dataset, COUNT).reference_scores() == first
+    assert Evaluator(dataset, COUNT).reference_scores() == first
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(judge, dataset, cache):
@@ -129,4 +129,4 @@ def test_a_cache_that_cannot_be_written_is_done_without(judge, dataset, cache):
 
 def test_data_without_test_images_is_refused(dataset):
     with pytest.raises(ClothingGANError, match="test images"):
-        Judge(Dataset("some.npz", train_images=dataset.train_images))
+        Evaluator(Dataset("some.npz", train_images=dataset.train_images))

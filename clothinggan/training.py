@@ -1,0 +1,162 @@
+"""One way to start a training run, for `train`, for `resume` and for a program."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clothinggan import environment, files
+from clothinggan.checkpoint.file import Checkpoint
+from clothinggan.checkpoint.record import Record
+from clothinggan.checkpoint.run_folder import RunFolder, open_run_folder
+from clothinggan.data.sources import Dataset
+from clothinggan.distributed import workers
+from clothinggan.distributed.cluster import Cluster
+from clothinggan.errors import ClothingGANError, lost_worker, shown
+from clothinggan.presets import Preset
+
+if TYPE_CHECKING:
+    from clothinggan.gan import GAN
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run starts from.
+
+    Attributes:
+        preset: The design.
+        record: Where it stands, and what it was told.
+        dataset: What it learns from.
+        checkpoint: The file that it goes on from; None for new networks.
+        discriminator: The discriminator's own file, where another tool saved the two apart.
+    """
+
+    preset: Preset
+    record: Record
+    dataset: Dataset
+    checkpoint: Checkpoint | None = None
+    discriminator: Checkpoint | None = None
+
+
+def train(start: Start, arguments: argparse.Namespace, cluster: Cluster | None) -> int:
+    """Puts networks, folder and loop together and trains; returns the exit status.
+
+    Args:
+        start: What the run starts from.
+        arguments: What `options.add_devices` and `options.add_reports` add.
+        cluster: The workers of the run; None for one process.
+
+    Raises:
+        ClothingGANError: If a file or a folder cannot be used, a worker is missing, or the training fails.
+    """
+    preset, record, found = start.preset, start.record, start.checkpoint
+    with _folder(start, arguments, cluster) as folder:
+        # It was read before the folder was this run's alone.
+        if found and found.has_changed():
+            raise ClothingGANError(f"{found.path} was written anew while it was read; resume again")
+        environment.import_tensorflow()
+        from clothinggan.checkpoint.restore import restore_generator
+        from clothinggan.gan import GAN
+        from clothinggan.models import build_networks
+        from clothinggan.run import Run
+
+        digests = [file.digest for file in (found, start.discriminator) if file and cluster]
+        team = workers.gather(arguments.strategy, cluster, record.terms(digests), arguments.wait)
+        with team.strategy.scope():
+            generator, discriminator = build_networks(preset, record.seed)
+            if found:  # Made second: the seed decides on its dropout too.
+                generator = restore_generator(found)
+        gan = GAN(preset, generator, discriminator, record.seed, record.precision, team.strategy)
+        if found:
+            _take_over(start, gan)
+        run = Run(gan, record, start.dataset, folder, team)
+        if found:
+            print(f"going on from {shown(found.path)}, {record.position}")
+        return run.execute(arguments.show, arguments.tensorboard)
+
+
+@contextlib.contextmanager
+def _folder(
+    start: Start, arguments: argparse.Namespace, cluster: Cluster | None
+) -> Iterator[RunFolder | None]:
+    """Prepares the folders that the run writes to, and holds --out for it; None where it writes none."""
+    with _naming_the_lost(cluster), contextlib.ExitStack() as held:
+        if cluster and not cluster.is_chief:
+            yield None
+            return
+        if arguments.tensorboard:
+            if not environment.is_installed("tensorboard"):
+                raise ClothingGANError(
+                    "--tensorboard needs TensorBoard; get it with: pip install 'clothinggan[tensorboard]'"
+                )
+            files.prepare_folder(arguments.out)
+            files.prepare_folder(arguments.tensorboard, "--tensorboard")
+        found = start.checkpoint
+        folder = open_run_folder(
+            arguments.out,
+            start.preset.file_prefix,
+            start.record if found else None,
+            # A third-party file may be the only copy: never overwrite it.
+            found.path if found and found.record else None,
+            arguments.overwrite,
+            {
+                "--tensorboard": arguments.tensorboard,
+                "--strategy": arguments.strategy if arguments.strategy != "auto" else None,
+            },
+        )
+        yield held.enter_context(folder)
+
+
+@contextlib.contextmanager
+def _naming_the_lost(cluster: Cluster | None) -> Iterator[None]:
+    """Names a worker that is lost before the run can say from where to go on."""
+    try:
+        yield
+    except ClothingGANError:
+        raise
+    except Exception as error:
+        lost = cluster and lost_worker(error, cluster.names)
+        if not lost:
+            raise
+        raise ClothingGANError(lost, remedy="start all workers again") from error
+
+
+def _take_over(start: Start, gan: "GAN") -> None:
+    """Gives the GAN what the file has beside its generator, and says what it has not."""
+    from clothinggan.checkpoint.restore import restore_discriminator, restore_state
+    from clothinggan.models import transfer_weights
+
+    found, other = start.checkpoint, start.discriminator
+    if found.record:
+        restore_state(found, gan)
+        _say_what_differs(found.record)
+    elif other:
+        if not transfer_weights(restore_discriminator(other), gan.discriminator):
+            raise ClothingGANError(
+                f"{other.path} holds another discriminator than {start.preset.name}'s; name its design with "
+                "--model, or leave --discriminator-weights out to start a discriminator afresh"
+            )
+        apart = f"{shown(found.path)} and {shown(other.path)} hold a network each"
+        print(f"{apart}: the optimisers start afresh")
+    else:
+        alone = f"{shown(found.path)} holds a generator alone"
+        print(f"{alone}: the discriminator and the optimisers start afresh")
+
+
+def _say_what_differs(record: Record) -> None:
+    then = {**record.versions, "threads": record.threads, "processor": record.processor}
+    now = environment.library_versions() | {
+        "threads": environment.thread_count(),
+        "processor": environment.device_names(),
+    }
+    # The first files did not tell everything.
+    told = [name for name in now if then.get(name)]
+    differing = [f"{name} {then[name]} is now {now[name]}" for name in told if then[name] != now[name]]
+    if differing:
+        print(
+            f"note: {shown(', '.join(differing))}; the run goes on, but may differ from an uninterrupted one "
+            "in the last bits",
+            file=sys.stderr,
+        )
