@@ -388,7 +388,7 @@ def save(gan: GAN, record: Record, folder: RunFolder) -> Path | None:
     )
 
 
-def draw_sheet(gan: GAN, record: Record, figure: "Figure | None" = None) -> Figure:
+def draw_sheet(gan: GAN, record: Record, figure: "Figure | None" = None) -> "Figure":
     """Draws 25 images from the same latent vectors at every epoch of a run."""
     return draw_grid(gan.draw(GRID_IMAGES), f"{gan.name}, epoch {record.epoch}", figure)
 

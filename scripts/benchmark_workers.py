@@ -77,7 +77,7 @@ def set_up_ours(precision: str, plain: bool = False) -> Callable[[Settings], Wor
 
     def set_up(settings: Settings) -> Work:
         gan = make_gan(precision, plain)  # First: it sets how TensorFlow is imported.
-        from clothinggan.gan import batches
+        from clothinggan.data.batches import batches
 
         gan.make_train_function()
         stream = iter(batches(random_images(IMAGES), settings.batch_size, seed=0, epoch=0, step_in_epoch=0))

@@ -39,7 +39,7 @@ def learn_alone(gan: "GAN", record: Record, dataset: Dataset, steps: int) -> Ite
     """
     import tensorflow as tf
 
-    from clothinggan.gan import arrays_to_learn, batches
+    from clothinggan.data.batches import arrays_to_learn, batches
 
     gan.generator_optimizer.learning_rate = 0.0
     gan.preset = dataclasses.replace(gan.preset, averaging=0.0)  # Nor is the average moved on.

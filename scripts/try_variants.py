@@ -32,8 +32,9 @@ import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
 
 from clothinggan import models  # noqa: E402
+from clothinggan.data.batches import arrays_to_learn, batches  # noqa: E402
 from clothinggan.evaluation.evaluator import Evaluator  # noqa: E402
-from clothinggan.gan import GAN, arrays_to_learn, batches  # noqa: E402
+from clothinggan.gan import GAN  # noqa: E402
 
 DESIGN = PRESETS["swift"]
 

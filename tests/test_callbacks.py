@@ -27,7 +27,7 @@ def test_a_log_gets_a_line_within_a_long_epoch_with_the_time_left(monkeypatch, c
 
 def test_where_no_window_can_be_opened_show_says_so_once(capsys):
     assert train.main([*SMALL, "--epochs", "2", "--save-every", "1", "--show"]) == 0
-    assert capsys.readouterr().out.count("no window can be opened here") == 1
+    assert capsys.readouterr().err.count("no window can be opened here") == 1
 
 
 def test_show_opens_one_window_for_all_numbered_files(windows):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from clothinggan.data.batches import batches
 from clothinggan.errors import ClothingGANError
-from clothinggan.gan import GAN, batches
+from clothinggan.gan import GAN
 from clothinggan.models import build_networks
 from clothinggan.presets import PRESETS
 

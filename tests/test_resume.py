@@ -21,7 +21,7 @@ from clothinggan import resume, train
 from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.checkpoint.restore import load_generator
 from clothinggan.data import sources
-from clothinggan.gan import batches
+from clothinggan.data.batches import batches
 
 
 def start_command(name, *arguments):

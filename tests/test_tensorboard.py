@@ -38,9 +38,9 @@ def test_a_resumed_run_goes_on_with_its_steps_and_drops_what_it_went_back_upon(t
 def test_a_second_run_in_one_folder_is_told_that_it_takes_the_place_of_the_first(capsys):
     options = [*SMALL, "--epochs", "1", "--tensorboard", "events"]
     assert train.main([*options, "--out", "one"]) == 0
-    assert "note:" not in capsys.readouterr().out
+    assert "note:" not in capsys.readouterr().err
     assert train.main([*options, "--out", "two"]) == 0
-    assert "note:     events has curves of an earlier run" in capsys.readouterr().out
+    assert "note:     events has curves of an earlier run" in capsys.readouterr().err
 
 
 @needs_tensorboard

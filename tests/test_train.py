@@ -11,7 +11,7 @@ from conftest import SMALL
 
 from clothinggan import resume, train
 from clothinggan.checkpoint.file import read_checkpoint
-from clothinggan.run import Run
+from clothinggan.callbacks import StopAtSignal
 
 
 def test_a_run_leaves_its_files(small_run):
@@ -81,7 +81,7 @@ def test_an_earlier_runs_folder_is_refused_and_left_as_it_was(small_run, capsys)
 def test_overwrite_says_what_goes_also_of_another_design(small_run, tmp_path, capsys):
     shutil.copytree(small_run, tmp_path / "run")
     assert train.main([*SMALL, "--model", "swift", "--epochs", "1", "--out", "run", "--overwrite"]) == 0
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert (
         "note:     --overwrite: clothingGANlatest.h5 is not of this run as far as can be told; when" in said
     )
@@ -92,7 +92,7 @@ def test_classes_that_there_are_no_images_of_are_named(few_garments, capsys):
         few = arrays["y_train"] < 8
         np.savez("few.npz", x_train=arrays["x_train"][few], y_train=arrays["y_train"][few])
     assert train.main(["--model", "swift", "--data", "few.npz", "--examples", "64", "--epochs", "1"]) == 0
-    assert "note:     there are no images of Bag, Ankle boot: what" in capsys.readouterr().out
+    assert "note:     there are no images of Bag, Ankle boot: what" in capsys.readouterr().err
 
 
 def test_overwrite_replaces_an_earlier_run(small_run, tmp_path):
@@ -120,7 +120,7 @@ def test_overwrite_that_is_stopped_at_once_has_overwritten_no_numbered_file(
         shutil.copy(path, tmp_path)
     numbered = [path for path in snapshot(tmp_path) if "epoch" in path]
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "stop_reason", lambda *_: "SIGINT")
+        patch.setattr(StopAtSignal, "stop_reason", lambda *_: "SIGINT")
         assert train.main([*SMALL, "--seed", "1", "--epochs", "2", "--overwrite"]) == 130
     assert {name: snapshot(tmp_path)[name] for name in numbered} == {
         name: snapshot(small_run)[name] for name in numbered
