@@ -10,8 +10,8 @@ import pytest
 from conftest import SMALL
 
 from clothinggan import resume, train
-from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.callbacks import StopAtSignal
+from clothinggan.checkpoint.file import read_checkpoint
 
 
 def test_a_run_leaves_its_files(small_run):

@@ -2,7 +2,7 @@
 
 Its last feature maps, averaged over their positions, are the features that images are compared by,
 as the Inception network's are for FID. Distances between such features are therefore no FID, and
-compare only with others of this same classifier. ``scripts/train_classifier.py`` makes it;
+compare only with others of this same classifier. ``scripts/experiments/train_classifier.py`` makes it;
 ``classifier.md``, beside this file, says what came out.
 
 TensorFlow is imported when a classifier is loaded, not with this module.
@@ -171,7 +171,7 @@ def load() -> Classifier:
 def facts() -> dict[str, Any]:
     """Returns what is known of the shipped classifier: its accuracy, its making, its SHA-256.
 
-    ``scripts/train_classifier.py`` writes them.
+    ``scripts/experiments/train_classifier.py`` writes them.
 
     Raises:
         ClothingGANError: If their file is missing or damaged.

@@ -14,7 +14,7 @@ from clothinggan.errors import ClothingGANError
 from clothinggan.evaluation import classifier, metrics
 from clothinggan.presets import CLASSES
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "train_classifier.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "experiments" / "train_classifier.py"
 
 
 @pytest.fixture(scope="module")

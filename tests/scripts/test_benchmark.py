@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark" / "benchmark.py"
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from clothinggan.checkpoint.restore import restore_gan
 from clothinggan.data import sources
 from clothinggan.models import clothing_generator
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+SCRIPTS = Path(__file__).parents[2] / "scripts" / "experiments"
 
 
 @pytest.fixture

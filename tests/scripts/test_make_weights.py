@@ -21,7 +21,7 @@ from clothinggan.errors import ClothingGANError
 from clothinggan.figures import load_timelapse
 from clothinggan.presets import PRESETS
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "make_weights"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "experiments" / "make_weights.py"
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Feeds thousands of damaged files to the readers: each is read or refused with one line, and soon.
 
-    python scripts/fuzz.py --h5 10000 --data 10000 --seed 0
+    python scripts/robustness/fuzz.py --h5 10000 --data 10000 --seed 0
 
 The files begin sound and small: our own checkpoints, generators as Keras 3 and Keras 2 (tf-keras) save
 them (for which it needs what `pip install -e '.[test]'` installs), IDX files, plain and gzipped, and .npz
@@ -36,21 +36,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-# What is tried is this checkout, whichever version is installed.
-sys.path.insert(0, str(CHECKOUT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from checkout import CHECKOUT
+
 # Processes are forked here, which is not safe beside NumPy's threads.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import h5py  # noqa: E402  Imported here once for all the processes that are forked to parse.
-import numpy as np  # noqa: E402
+import h5py  # Imported here once for all the processes that are forked to parse.
+import numpy as np
 
-from clothinggan.checkpoint import hdf5  # noqa: E402
-from clothinggan.checkpoint.file import _block, save_checkpoint  # noqa: E402
-from clothinggan.checkpoint.record import HISTORY_COLUMNS, Record  # noqa: E402
-from clothinggan.data import sources  # noqa: E402
-from clothinggan.environment import is_installed  # noqa: E402
-from clothinggan.errors import ClothingGANError  # noqa: E402
+from clothinggan.checkpoint import hdf5
+from clothinggan.checkpoint.file import _block, save_checkpoint
+from clothinggan.checkpoint.record import HISTORY_COLUMNS, Record
+from clothinggan.data import sources
+from clothinggan.environment import is_installed
+from clothinggan.errors import ClothingGANError
 
 MAX_SECONDS = 10.0  # of processor time, which a busy machine does not stretch
 COMMAND_EVERY = 500

@@ -1,6 +1,6 @@
 """Kills training runs at random moments, and shows that nothing of them is lost.
 
-    python scripts/crash_test.py --kills 200 --seed 0
+    python scripts/robustness/crash_test.py --kills 200 --seed 0
 
 A run trains on a few drawn garments and writes its files after every epoch. Real processes of `train`, and
 then of `resume`, are ended with SIGKILL: most of them a random moment after a hidden temporary file has
@@ -26,14 +26,13 @@ from pathlib import Path
 
 import numpy as np
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-# What is tried is this checkout, whichever version is installed.
-sys.path.insert(0, str(CHECKOUT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from checkout import CHECKOUT
+from compare_files import CLOCKS, differences
 
-from clothinggan.checkpoint.file import read_checkpoint  # noqa: E402
-from clothinggan.checkpoint.record import Record  # noqa: E402
-from clothinggan.data.sample import make_split  # noqa: E402
-from clothinggan.errors import ClothingGANError  # noqa: E402
+from clothinggan.checkpoint.file import read_checkpoint
+from clothinggan.data.sample import make_split
+from clothinggan.errors import ClothingGANError
 
 LAST_EPOCH = 12
 LAST_FILE = f"clothingGANepoch{LAST_EPOCH}.h5"
@@ -43,31 +42,6 @@ SAVES_AIMED_AT = 8  # A process is let live for one to this many temporary files
 SHARE_INSIDE_SAVES = 0.75  # of the kills are aimed there; not all of them hit.
 SAVE_SECONDS = 0.04  # about how long a temporary file stays
 PROCESS_SECONDS = 8.0  # about how long a process takes to start and to complete an epoch
-CLOCKS = ("seconds", "seconds_in_epoch")
-
-
-def differences(path: Path, other: Path) -> list[str]:
-    """Names what differs between two checkpoints: arrays, to the bit, and the record but for its clocks."""
-    some, others = read_checkpoint(path), read_checkpoint(other)
-    arrays, other_arrays = ({**read.contents.arrays} for read in (some, others))
-    for found in (arrays, other_arrays):
-        found.pop("clothinggan/record")
-    names = sorted(arrays.keys() ^ other_arrays.keys())
-    for name in arrays.keys() & other_arrays.keys():
-        array, counterpart = arrays[name], other_arrays[name]
-        if (array.dtype, array.shape, array.tobytes()) != (
-            counterpart.dtype,
-            counterpart.shape,
-            counterpart.tobytes(),
-        ):
-            names.append(name)
-    fields, other_fields = _without_clocks(some.record), _without_clocks(others.record)
-    return names + [name for name, value in fields.items() if value != other_fields[name]]
-
-
-def _without_clocks(record: Record) -> dict[str, object]:
-    history = [{key: value for key, value in entry.items() if key not in CLOCKS} for entry in record.history]
-    return {**vars(record), "history": history, "seconds_in_epoch": None}
 
 
 class Lost(Exception):

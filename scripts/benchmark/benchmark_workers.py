@@ -1,6 +1,6 @@
-"""What scripts/benchmark.py compares, each in a process of its own.
+"""What scripts/benchmark/benchmark.py compares, each in a process of its own.
 
-    python scripts/benchmark_workers.py NAME SETTINGS
+    python scripts/benchmark/benchmark_workers.py NAME SETTINGS
 
 A worker sets itself up, says so, and then waits: for each line on standard input it does its work once
 and answers with the time that took. Each line of its answers is a JSON object. A process of its own, as

@@ -1,6 +1,6 @@
 """Measures what a second worker brings: two processes of one thread each against one, on this machine.
 
-    python scripts/benchmark_scaling.py --rounds 3
+    python scripts/benchmark/benchmark_scaling.py --rounds 3
 
 One and two take turns. Each trains two epochs of noise by `train`; the second is timed, with
 the reports of one. What passes between the two is counted at the loopback interface, where Linux does.
@@ -21,8 +21,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark import NotMeasured, Result, describe_machine, environment, ours, say, summarise, table
+from benchmark import NotMeasured, Result, describe_machine, environment, ours, say, summarise
 from benchmark_workers import random_images
+from tables import markdown_table
 
 from clothinggan.cli.options import integer
 from clothinggan.presets import PRESETS
@@ -127,7 +128,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 ]
             )
     print(f"Machine: {machine['processor']}, {machine['threads']} threads, {machine['system']}\n")
-    print(table(["workers", "ms a step", "fastest to slowest", "throughput", "MB sent a step by each"], rows))
+    print(
+        markdown_table(
+            ["workers", "ms a step", "fastest to slowest", "throughput", "MB sent a step by each"], rows
+        )
+    )
     return 0
 
 

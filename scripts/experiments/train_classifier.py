@@ -1,6 +1,6 @@
 """Trains the classifier of clothinggan/classifier.py, and writes it and what came out beside it.
 
-    python scripts/train_classifier.py --data DIR
+    python scripts/experiments/train_classifier.py --data DIR
 
 It needs Fashion-MNIST with labels and its test set. Everything that is chosen here (epochs, rates,
 augmentation) was chosen before the test images were looked at; they are used once, at the end.
@@ -17,23 +17,23 @@ from typing import Any
 
 import numpy as np
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-# What is trained, and written to, is this checkout's classifier, whichever one is installed.
-sys.path.insert(0, str(CHECKOUT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import checkout  # noqa: F401
 
-from clothinggan import environment, files  # noqa: E402
-from clothinggan.data import sources  # noqa: E402
-from clothinggan.evaluation import classifier  # noqa: E402
+from clothinggan import environment, files
+from clothinggan.data import sources
+from clothinggan.evaluation import classifier
 
 environment.import_tensorflow()
 
-import keras  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import keras
+import tensorflow as tf
 
-from clothinggan.environment import core_count  # noqa: E402
-from clothinggan.errors import ClothingGANError  # noqa: E402
-from clothinggan.presets import CLASSES  # noqa: E402
+from clothinggan.environment import core_count
+from clothinggan.errors import ClothingGANError
+from clothinggan.presets import CLASSES
 
+SCRIPT = "scripts/experiments/train_classifier.py"
 BATCH_SIZE = 128
 LEARNING_RATE = 0.003
 LARGEST_SHIFT = 2  # pixels
@@ -132,7 +132,7 @@ FID, which uses another network, and compare only with others of this very file.
 
 To make it again, which replaces `classifier.npz`, `classifier.json` and this page:
 
-    python scripts/train_classifier.py --data DIR --epochs {facts["epochs"]} --seed {facts["seed"]}
+    python {SCRIPT} --data DIR --epochs {facts["epochs"]} --seed {facts["seed"]}
 
 This one took {facts["minutes"]:.0f} minutes on {facts["cores"]} cores, with {versions}.
 Another processor, number of cores or version gives different weights, and a slightly different accuracy.

@@ -1,6 +1,6 @@
 """Draws what designs have learned after the same minutes of training, side by side.
 
-    python scripts/pictures_by_minute.py --data fashion_mnist --minutes 1 5 20 60
+    python scripts/experiments/pictures_by_minute.py --data fashion_mnist --minutes 1 5 20 60
 
 Each design trains by `train` and `resume` alone, in runs/minutes/. A run is stopped (SIGTERM) at each of the
 minutes, its latest file is set aside, drawn and measured, and `resume` goes on. The seconds are those that
@@ -13,25 +13,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(CHECKOUT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from checkout import CHECKOUT
+from matplotlib.figure import Figure
 
-from matplotlib.figure import Figure  # noqa: E402
-
-from clothinggan import environment, files  # noqa: E402
-from clothinggan.checkpoint.file import (  # noqa: E402
+from clothinggan import environment, files
+from clothinggan.checkpoint.file import (
     Checkpoint,
     file_name,
     read_checkpoint,
 )
-from clothinggan.cli import options  # noqa: E402
-from clothinggan.data import sources  # noqa: E402
-from clothinggan.data.sources import Dataset  # noqa: E402
-from clothinggan.errors import ClothingGANError  # noqa: E402
-from clothinggan.evaluation.evaluator import Evaluator  # noqa: E402
-from clothinggan.figures import save_png, tile  # noqa: E402
-from clothinggan.presets import PRESETS, Preset  # noqa: E402
-from clothinggan.signals import unwinding  # noqa: E402
+from clothinggan.cli import options
+from clothinggan.data import sources
+from clothinggan.data.sources import Dataset
+from clothinggan.errors import ClothingGANError
+from clothinggan.evaluation.evaluator import Evaluator
+from clothinggan.figures import save_png, tile
+from clothinggan.presets import PRESETS, Preset
+from clothinggan.signals import unwinding
 
 PICTURE = CHECKOUT / "weights" / "pictures" / "minutes.png"
 IMAGES = 25

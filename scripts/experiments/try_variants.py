@@ -1,6 +1,6 @@
 """Trains variants of swift for equal minutes and measures each: the trials that its design came from.
 
-    python scripts/try_variants.py --minutes 2 --seeds 1
+    python scripts/experiments/try_variants.py --minutes 2 --seeds 1
 
 Each line of the table changes one thing of the design as it is. The minutes are those of training alone, so
 that what a variant costs counts, and what it takes to start and to be measured does not.
@@ -16,25 +16,26 @@ from pathlib import Path
 
 import numpy as np
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(CHECKOUT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import checkout  # noqa: F401
+from tables import markdown_table
 
-from clothinggan import environment  # noqa: E402
-from clothinggan.cli import options  # noqa: E402
-from clothinggan.data import sources  # noqa: E402
-from clothinggan.data.sources import Dataset  # noqa: E402
-from clothinggan.presets import PRESETS  # noqa: E402
+from clothinggan import environment
+from clothinggan.cli import options
+from clothinggan.data import sources
+from clothinggan.data.sources import Dataset
+from clothinggan.presets import PRESETS
 
 environment.import_tensorflow()
 
-import keras  # noqa: E402
-import tensorflow as tf  # noqa: E402
-from keras import layers  # noqa: E402
+import keras
+import tensorflow as tf
+from keras import layers
 
-from clothinggan import models  # noqa: E402
-from clothinggan.data.batches import arrays_to_learn, batches  # noqa: E402
-from clothinggan.evaluation.evaluator import Evaluator  # noqa: E402
-from clothinggan.gan import GAN  # noqa: E402
+from clothinggan import models
+from clothinggan.data.batches import arrays_to_learn, batches
+from clothinggan.evaluation.evaluator import Evaluator
+from clothinggan.gan import GAN
 
 DESIGN = PRESETS["swift"]
 
@@ -126,18 +127,19 @@ def trial(variant: Variant, seconds: float, seed: int, dataset: Dataset, judge: 
 
 def table(results: dict[str, list[dict]]) -> str:
     """The results, means over the seeds, as a Markdown table."""
-    columns = ["steps", "fcd", "precision", "recall", "confirmed", "least_confirmed"]
-    lines = [
-        "| | steps | FCD | precision | recall | confirmed | the least confirmed class |",
-        "| --- |" + " ---: |" * 6,
-    ]
+    columns = {
+        "steps": ("steps", ",.0f"),
+        "fcd": ("FCD", ".2f"),
+        "precision": ("precision", ".3f"),
+        "recall": ("recall", ".3f"),
+        "confirmed": ("confirmed", ".1%"),
+        "least_confirmed": ("the least confirmed class", ".1%"),
+    }
+    rows = []
     for name, trials in results.items():
         means = {column: float(np.mean([trial[column] for trial in trials])) for column in columns}
-        lines.append(
-            f"| {name} | {means['steps']:,.0f} | {means['fcd']:.2f} | {means['precision']:.3f} | "
-            f"{means['recall']:.3f} | {means['confirmed']:.1%} | {means['least_confirmed']:.1%} |"
-        )
-    return "\n".join(lines)
+        rows.append([name, *(format(means[column], form) for column, (_, form) in columns.items())])
+    return markdown_table(["", *(title for title, _ in columns.values())], rows)
 
 
 def main() -> int:

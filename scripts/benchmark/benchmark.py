@@ -1,10 +1,10 @@
 """Measures this project's speed and memory beside the alternatives, all in one run.
 
-    python scripts/benchmark.py
-    python scripts/benchmark.py --sections step --only ours-float32 limit-float32 --json -
+    python scripts/benchmark/benchmark.py
+    python scripts/benchmark/benchmark.py --sections step --only ours-float32 limit-float32 --json -
 
 What is compared takes turns, round after round, one at a time: what else the machine does, and how
-warm it is, then falls on all alike. Each works in a process of its own (`scripts/benchmark_workers.py`).
+warm it is, then falls on all alike. Each works in a process of its own (`benchmark_workers.py`).
 """
 
 import argparse
@@ -35,15 +35,15 @@ from benchmark_workers import (
     random_images,
 )
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-# What is measured is this checkout, whichever one is installed.
-sys.path.insert(0, str(CHECKOUT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from checkout import CHECKOUT
+from tables import markdown_table
 
-from clothinggan.__main__ import COMMANDS  # noqa: E402
-from clothinggan.cli.options import integer  # noqa: E402
-from clothinggan.environment import core_count, processor_instructions, processor_name  # noqa: E402
+from clothinggan.__main__ import COMMANDS
+from clothinggan.cli.options import integer
+from clothinggan.environment import core_count, processor_instructions, processor_name
 
-WORKERS = CHECKOUT / "scripts" / "benchmark_workers.py"
+WORKERS = Path(__file__).with_name("benchmark_workers.py")
 PRECISIONS = ("float32", "bfloat16")
 WARM_UPS = 2  # The first builds the graph, the second finds the memory.
 LONGEST_WAIT = 600  # seconds for training to report its first steps
@@ -325,21 +325,6 @@ def describe_machine() -> Result:
 # The report.
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, its columns aligned: the first to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = [
-            cells[0].ljust(widths[0]),
-            *(c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True)),
-        ]
-        return f"| {' | '.join(padded)} |"
-
-    rule = f"| {'-' * widths[0]} | " + " | ".join("-" * (width - 1) + ":" for width in widths[1:]) + " |"
-    return "\n".join([line(head), rule, *map(line, rows)])
-
-
 def cell(result: Result, key: str, show: Callable[[float], str]) -> str:
     """A number of a result as text; empty where there is none."""
     return show(result[key]) if key in result else ""
@@ -379,7 +364,7 @@ def step_lines(section: Result, settings: Settings) -> Iterator[str]:
     """The report on training steps."""
     flops = f", {section['flops'] / 1e9:.1f} GFLOP" if section["flops"] else ""
     yield f"One training step, {settings.batch_size} real images{flops}"
-    yield table(
+    yield markdown_table(
         ["", "ms", "fastest to slowest", "rounds", "origin", "PyTorch", "limit", "peak MiB"],
         [
             [
@@ -422,7 +407,7 @@ def generation_lines(section: Result, settings: Settings) -> Iterator[str]:
     """The report on generation."""
     yield f"Generating {section['images']:,} images"
     results = measured(section["variants"])
-    yield table(
+    yield markdown_table(
         ["", "images a second", "ms", "fastest to slowest", "against predict", "peak MiB"],
         [
             [
@@ -443,7 +428,7 @@ def startup_lines(section: Result, _settings: Settings) -> Iterator[str]:
     """The report on start-up times."""
     yield "From the shell to the end of a command"
     results = section["variants"]
-    yield table(
+    yield markdown_table(
         ["", "ms", "fastest to slowest", "more than import tensorflow"],
         [
             [
@@ -460,7 +445,7 @@ def startup_lines(section: Result, _settings: Settings) -> Iterator[str]:
 def memory_lines(section: Result, _settings: Settings) -> Iterator[str]:
     """The report on memory."""
     yield f"Peak memory of training, {IMAGES:,} images unless --data says otherwise"
-    yield table(
+    yield markdown_table(
         ["", "peak MiB", "until"],
         [
             [precision, mebibytes(result["peak_bytes"]), result["until"]]
@@ -481,7 +466,7 @@ def profile_lines(section: Result, _settings: Settings) -> Iterator[str]:
     whole, limit, *parts = section["parts"]
     rest = whole["seconds"] - sum(part["seconds"] for part in parts)
     parts = [*sorted(parts, key=lambda part: -part["seconds"]), {"part": "all else", "seconds": rest}]
-    yield table(
+    yield markdown_table(
         ["each part as a graph of its own", "ms", "of the step", "GFLOP", "of the limit"],
         [
             [
@@ -535,7 +520,9 @@ def say(line: str) -> None:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(prog="python scripts/benchmark.py", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python scripts/benchmark/benchmark.py", description=__doc__.split("\n")[0]
+    )
     parser.add_argument(
         "--sections",
         nargs="+",

@@ -1,6 +1,6 @@
 """Trains a file's discriminator on while its generator stands still: could it tell, if it had the time?
 
-    python scripts/discriminator_alone.py --weights clothingGANepoch50.h5
+    python scripts/experiments/discriminator_alone.py --weights clothingGANepoch50.h5
 
 A `d_loss` near 0.69 says that the discriminator guesses, not why. Here it goes on from the file as it was,
 with the images, learning rate and batch of its run, against a generator that no longer learns. If its loss
@@ -15,15 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(CHECKOUT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import checkout  # noqa: F401
 
-from clothinggan import environment  # noqa: E402
-from clothinggan.checkpoint.file import read_checkpoint  # noqa: E402
-from clothinggan.checkpoint.record import Record  # noqa: E402
-from clothinggan.cli import options  # noqa: E402
-from clothinggan.data.sources import Dataset  # noqa: E402
-from clothinggan.errors import ClothingGANError  # noqa: E402
+from clothinggan import environment
+from clothinggan.checkpoint.file import read_checkpoint
+from clothinggan.checkpoint.record import Record
+from clothinggan.cli import options
+from clothinggan.data.sources import Dataset
+from clothinggan.errors import ClothingGANError
 
 if TYPE_CHECKING:
     from clothinggan.gan import GAN

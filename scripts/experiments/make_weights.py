@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes example weights again, from the data to the tables; run it again after any cut-off.
 
-    ./scripts/make_weights --model clothing --data fashion_mnist
-    ./scripts/make_weights --model swift --data fashion_mnist
+    python scripts/experiments/make_weights.py --model clothing --data fashion_mnist
+    python scripts/experiments/make_weights.py --model swift --data fashion_mnist
 
 trains the design for its example's epochs in runs/ (`clothing` six to eighteen hours on two cores,
 `swift` one; after Ctrl-C or a crash the next call goes on), then measures the files of several epochs and
@@ -22,25 +22,26 @@ from pathlib import Path
 
 import numpy as np
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(CHECKOUT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from checkout import CHECKOUT
+from tables import markdown_table
 
-from clothinggan import files  # noqa: E402
-from clothinggan.checkpoint import run_folder  # noqa: E402
-from clothinggan.checkpoint.file import (  # noqa: E402
+from clothinggan import files
+from clothinggan.checkpoint import run_folder
+from clothinggan.checkpoint.file import (
     Checkpoint,
     epoch_in_name,
     read_checkpoint,
 )
-from clothinggan.cli.options import INTERRUPTED, reporting_errors  # noqa: E402
-from clothinggan.data.sources import load  # noqa: E402
-from clothinggan.environment import import_tensorflow, processor_name  # noqa: E402
-from clothinggan.errors import ClothingGANError  # noqa: E402
-from clothinggan.evaluate import EXPLANATION  # noqa: E402
-from clothinggan.evaluation import classifier  # noqa: E402
-from clothinggan.figures import load_timelapse, save_timelapse  # noqa: E402
-from clothinggan.presets import PRESETS, Preset  # noqa: E402
-from clothinggan.signals import unwinding  # noqa: E402
+from clothinggan.cli.options import INTERRUPTED, reporting_errors
+from clothinggan.data.sources import load
+from clothinggan.environment import import_tensorflow, processor_name
+from clothinggan.errors import ClothingGANError
+from clothinggan.evaluate import EXPLANATION
+from clothinggan.evaluation import classifier
+from clothinggan.figures import load_timelapse, save_timelapse
+from clothinggan.presets import PRESETS, Preset
+from clothinggan.signals import unwinding
 
 WEIGHTS = CHECKOUT / "weights"
 WRITTEN_BY_HAND = ("clothing.md", "trials.md")
@@ -268,7 +269,7 @@ def section(example: Example) -> str:
 to this page, and goes on after any cut-off:
 
 ```sh
-./scripts/make_weights --model {record.preset} --data {report["data"]}
+python scripts/experiments/make_weights.py --model {record.preset} --data {report["data"]}
 ```
 
 It trains with
@@ -301,7 +302,7 @@ def table(report: dict) -> str:
     """The evaluation as a Markdown table."""
     columns = {"fcd": "FCD", "kcd": "1000 KCD", "precision": "precision", "recall": "recall"}
     columns |= {"density": "density", "coverage": "coverage", "nearness": "near", "copies": "copies"}
-    rows = [["", *columns.values(), "rarest class", "confirmed"], ["---"] * (len(columns) + 3)]
+    rows = []
     for line in [*report["files"], *report["references"]]:
         numbers = [line[column] * (1000 if column == "kcd" else 1) for column in columns]
         rarest = min(range(10), key=line["class_shares"].__getitem__)
@@ -309,7 +310,7 @@ def table(report: dict) -> str:
         confirmed = [share for share in line["confirmed"] if share is not None]
         mean = f"{sum(confirmed) / len(confirmed):.1%}" if confirmed else ""
         rows.append([line["name"], *(f"{number:.3f}" for number in numbers), share_of_rarest, mean])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown_table(["", *columns.values(), "rarest class", "confirmed"], rows)
 
 
 def call(command: str, *arguments: object, check: bool = False) -> int:
