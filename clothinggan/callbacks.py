@@ -103,9 +103,9 @@ class HistoryKeeper(StepCounter):
         }
 
     def _measure(self) -> dict[str, float]:
-        scores = self.evaluator.brief_scores(self.model.draw(self.evaluator.count))
+        scores = self.evaluator.brief_scores(self.model.draw(self.evaluator.wanted))
         print(
-            f"epoch {self.record.epoch + 1}: FCD {scores['fcd']:.3f}, "
+            f"epoch {self.record.epoch + 1}: told apart {scores['told_apart']:.1%}, FCD {scores['fcd']:.3f}, "
             f"precision {scores['precision']:.3f}, recall {scores['recall']:.3f}",
             flush=True,
         )
@@ -193,7 +193,7 @@ class EventFile(keras.callbacks.Callback):
         values = [
             self.summary.Value(tag=name, simple_value=value)
             for name, value in entry.items()
-            if name != "epoch"
+            if name not in ("epoch", "class_shares")
         ]
         values.append(self.summary.Value(tag="sheet", image=image))
         self._add(entry["epoch"], summary=self.summary(value=values))
@@ -393,13 +393,15 @@ def draw_sheet(gan: GAN, record: Record, figure: "Figure | None" = None) -> "Fig
     return draw_grid(gan.draw(GRID_IMAGES), f"{gan.name}, epoch {record.epoch}", figure)
 
 
-def write_history_csv(history: list[dict[str, float]], path: Path) -> None:
+def write_history_csv(history: list[dict[str, float | list[float]]], path: Path) -> None:
     """Writes a row for each epoch, with the measured columns where something was measured."""
-    measured = MEASURED_COLUMNS if any("fcd" in entry for entry in history) else []
+    measured = [column for column in MEASURED_COLUMNS if any(column in entry for entry in history)]
     text = io.StringIO()
     rows = csv.DictWriter(text, HISTORY_COLUMNS + measured, lineterminator="\n")
     rows.writeheader()
-    rows.writerows(history)
+    for entry in history:
+        lists = {name: " ".join(map(str, value)) for name, value in entry.items() if isinstance(value, list)}
+        rows.writerow(entry | lists)
     files.write_text(path, text.getvalue())
 
 

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,6 @@ import numpy as np
 
 from clothinggan import environment, files
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
-from clothinggan.checkpoint.record import Record
 from clothinggan.cli import options
 from clothinggan.data import sources
 from clothinggan.data.sources import Dataset
@@ -36,7 +35,36 @@ near: median distance to the nearest training image, divided by that of unseen t
   than 99 % of the test images are.
 confirmed: of the images drawn for a class, how many the classifier takes for it; of training images, how
   many of each class it recognises.
+told apart: how often a network that is trained for it tells unseen generated images from real ones; 50 % is
+  perfect. It sees what the classifier's features do not, but not copies of training images.
+GAN-train: how many real test images a network recognises that has learned from the generated ones alone;
+  for training images, from as many real ones.
 D real, D fake: how often the file's own discriminator is right."""
+# The table's columns: each score's title, and its text.
+COLUMNS: dict[str, tuple[str, Callable[[Scores], str]]] = {
+    "fcd": ("FCD", lambda s: f"{s.fcd:.3f}"),
+    "kcd": ("KCD", lambda s: f"{1000 * s.kcd:.2f} ± {1000 * s.kcd_error:.2f}"),
+    "told_apart": ("told apart", lambda s: f"{s.told_apart:.1%} ± {s.told_apart_error:.1%}"),
+    "gan_train": ("GAN-train", lambda s: f"{s.gan_train:.1%} ± {s.gan_train_error:.1%}"),
+    "precision": ("precision", lambda s: f"{s.precision:.3f}"),
+    "recall": ("recall", lambda s: f"{s.recall:.3f}"),
+    "density": ("density", lambda s: f"{s.density:.3f}"),
+    "coverage": ("coverage", lambda s: f"{s.coverage:.3f}"),
+    "confidence": ("sure", lambda s: f"{s.confidence:.3f}"),
+    "nearness": ("near", lambda s: f"{s.nearness:.3f}"),
+    "copies": ("copies", lambda s: f"{s.copies:.1%}"),
+}
+# What is better where one can say so: more of this.
+BETTER: dict[str, Callable[[float], float]] = {
+    "fcd": lambda value: -value,
+    "kcd": lambda value: -value,
+    "told_apart": lambda value: -abs(value - 0.5),
+    "gan_train": lambda value: value,
+    "precision": lambda value: value,
+    "recall": lambda value: value,
+    "density": lambda value: -abs(value - 1),
+    "coverage": lambda value: value,
+}
 FIGURE_IMAGES = 100
 FIGURE_NEIGHBOURS = 5
 FIGURE_CANDIDATES = 1_000  # Among so many the nearest to training images are looked for.
@@ -75,6 +103,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help=f"how many generated images to compare with as many test images (default: {IMAGES}, or as many "
         "as there are; fewer make the Fréchet distance larger)",
     )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="leave out 'told apart' and GAN-train, which train a network for each file: a minute and a half",
+    )
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     parser.add_argument(
         "--figure",
@@ -91,35 +124,37 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Measures as the options say; returns the exit status."""
-    # Here all are looked at, and each is read again in its turn: all of a long run's files fill the memory.
-    records = {path: read_checkpoint(path).record for path in arguments.weights}
-    recorded = next((path for path, record in records.items() if record), None)
-    dataset = options.load_data(arguments.data, records.get(recorded), recorded)
-    _say_where_images_differ(records, dataset)
-    evaluator = Evaluator(dataset, arguments.images, _show_progress)
+    # All are read before the first is measured; their optimisers would fill the memory.
+    found = [read_checkpoint(path).without_optimizers() for path in arguments.weights]
+    recorded = next((file for file in found if file.record), None)
+    dataset = options.load_data(arguments.data, recorded and recorded.record, recorded and recorded.path)
+    _say_where_images_differ(found, dataset)
+    evaluator = Evaluator(dataset, arguments.images, arguments.quick, _show_progress)
     environment.import_tensorflow()
     from clothinggan.checkpoint.restore import restore_generator
 
-    for path in arguments.weights:
-        restore_generator(read_checkpoint(path))  # What holds none is refused before others are measured.
+    # What holds none is refused before others are measured.
+    generators = [restore_generator(file) for file in found]
     if arguments.figure:
         files.prepare_file(arguments.figure, "--figure")
-    lines = [_measure(read_checkpoint(path), evaluator, arguments.seed) for path in arguments.weights]
-    best = min(lines, key=lambda line: line.scores.fcd)
+    lines = [
+        _measure(file, generator, evaluator, arguments.seed)
+        for file, generator in zip(found, generators, strict=True)
+    ]
     references = [Line(name, None, scores) for name, scores in evaluator.reference_scores().items()]
     _show_progress("", 0, 0)
     if arguments.json:
-        print(_as_json(lines, references, best, evaluator.count, dataset.source))
+        print(_as_json(lines, references, evaluator, dataset.source))
     else:
-        print(_as_table(lines, references, best, evaluator.count, dataset.source))
+        print(_as_table(lines, references, evaluator, dataset.source))
     if arguments.figure:
-        _draw(best, evaluator, arguments.figure)
+        _draw(_best(lines, "fcd" if arguments.quick else "told_apart"), evaluator, arguments.figure)
         print(shown(arguments.figure), file=sys.stderr if arguments.json else sys.stdout)
     return 0
 
 
-def _say_where_images_differ(records: dict[Path, Record | None], dataset: Dataset) -> None:
-    others = [str(path) for path, record in records.items() if record and not dataset.was_trained_on(record)]
+def _say_where_images_differ(found: list[Checkpoint], dataset: Dataset) -> None:
+    others = [str(file.path) for file in found if file.record and not dataset.was_trained_on(file.record)]
     if others:
         print(
             f"note: trained on other images than the training images of {shown(dataset.source)}: "
@@ -129,16 +164,15 @@ def _say_where_images_differ(records: dict[Path, Record | None], dataset: Datase
         )
 
 
-def _measure(file: Checkpoint, evaluator: Evaluator, seed: int) -> Line:
+def _measure(file: Checkpoint, generator: "keras.Model", evaluator: Evaluator, seed: int) -> Line:
     what = f"{file.path.name}: generating"
-    from clothinggan.checkpoint.restore import draw_images, restore_generator
+    from clothinggan.checkpoint.restore import draw_images
 
     def show(done: int) -> None:
-        _show_progress(what, done, evaluator.count)
+        _show_progress(what, done, evaluator.wanted)
 
-    generator = restore_generator(file)
-    images, _ = draw_images(file, generator, evaluator.count, seed, progress=show)
-    classes = np.resize(file.classes, evaluator.count) if file.classes else None
+    images, _ = draw_images(file, generator, evaluator.wanted, seed, progress=show)
+    classes = np.resize(file.classes, len(images)) if file.classes else None
     scores = evaluator.scores(images, classes)
     first = images[:FIGURE_CANDIDATES].copy()
     return Line(
@@ -151,51 +185,53 @@ def _discriminator_accuracy(
 ) -> tuple[float, float] | None:
     if not file.preset or (file.classes and evaluator.train_labels is None):
         return None
+    from clothinggan.checkpoint.restore import restore_discriminator
+    from clothinggan.gan import discriminator_accuracy
+
     # Of the images that it was trained on, as during the training.
     trained_on = slice(file.record.examples)
     labels = None if evaluator.train_labels is None else evaluator.train_labels[trained_on]
-    from clothinggan.checkpoint.restore import restore_gan
+    return discriminator_accuracy(
+        restore_discriminator(file),
+        generator,
+        file.preset,
+        file.record.seed,
+        evaluator.train_images[trained_on],
+        labels,
+    )
 
-    return restore_gan(file, generator).accuracy(evaluator.train_images[trained_on], labels)
+
+def _best(lines: list[Line], column: str) -> Line | None:
+    """The line that is best by a column of `BETTER`; None where it is not measured."""
+    measured = [line for line in lines if getattr(line.scores, column) is not None]
+    return max(measured, key=lambda line: BETTER[column](getattr(line.scores, column)), default=None)
 
 
-def _as_table(lines: list[Line], references: list[Line], best: Line, count: int, source: str) -> str:
-    header = [
-        "",
-        "epoch",
-        "FCD",
-        "KCD",
-        "precision",
-        "recall",
-        "density",
-        "coverage",
-        "sure",
-        "near",
-        "copies",
-    ]
-    rows = [[*header, "D real", "D fake"]]
+def _as_table(lines: list[Line], references: list[Line], evaluator: Evaluator, source: str) -> str:
+    best = {column: _best(lines, column) for column in BETTER} if len(lines) > 1 else {}
+
+    def cell(line: Line, column: str, text: str) -> str:
+        return text + (" *" if best.get(column) is line else "  " if best.get(column) else "")
+
+    rows = [["", "epoch", *(title for title, _ in COLUMNS.values()), "D real", "D fake"]]
     for line in [*lines, *references]:
-        s = line.scores
-        accuracies = [f"{share:.1%}" for share in line.discriminator or ()] or ["", ""]
-        rows.append(
-            [
-                shown(line.name) + (" *" if line is best and len(lines) > 1 else ""),
-                "" if line.epoch is None else str(line.epoch),
-                f"{s.fcd:.3f}",
-                f"{1000 * s.kcd:.2f} ± {1000 * s.kcd_error:.2f}",
-                *(f"{value:.3f}" for value in (s.precision, s.recall, s.density, s.coverage)),
-                *(f"{value:.3f}" for value in (s.confidence, s.nearness)),
-                f"{s.copies:.1%}",
-                *accuracies,
-            ]
+        numbers = (
+            cell(line, column, "" if getattr(line.scores, column) is None else text(line.scores))
+            for column, (_, text) in COLUMNS.items()
         )
+        accuracies = [f"{share:.1%}" for share in line.discriminator or ()] or ["", ""]
+        epoch = "" if line.epoch is None else str(line.epoch)
+        rows.append([shown(line.name), epoch, *numbers, *accuracies])
+    if evaluator.quick:
+        learned = [index for index, row in enumerate(rows[0]) if row.strip() in ("told apart", "GAN-train")]
+        rows = [[cell for index, cell in enumerate(row) if index not in learned] for row in rows]
     shares = [["share of", *(name.split("/")[0] for name in sources.CLASS_NAMES)]]
     shares += [
         [shown(line.name), *(f"{share:.1%}" for share in line.scores.class_shares)]
         for line in [*lines, *references]
     ]
     parts = [
-        f"{count:,} generated images against as many test images of {shown(source)}",
+        f"{evaluator.count:,} generated images against as many test images of {shown(source)}",
         _align(rows),
         _align(shares),
     ]
@@ -208,8 +244,8 @@ def _as_table(lines: list[Line], references: list[Line], best: Line, count: int,
         ]
         parts.append(_align(confirmed))
     if len(lines) > 1:
-        parts.append("* the best by FCD")
-    if count < IMAGES:
+        parts.append("* the best of its column; columns can disagree: see what each says")
+    if evaluator.count < IMAGES:
         parts.append(f"With fewer than {IMAGES:,} images the Fréchet distance is biased upwards.")
     if source == "sample":
         parts.append(
@@ -229,7 +265,7 @@ def _align(rows: list[list[str]]) -> str:
     )
 
 
-def _as_json(lines: list[Line], references: list[Line], best: Line, count: int, source: str) -> str:
+def _as_json(lines: list[Line], references: list[Line], evaluator: Evaluator, source: str) -> str:
     def entry(line: Line) -> dict[str, object]:
         accuracies = line.discriminator or (None, None)
         return {
@@ -242,10 +278,10 @@ def _as_json(lines: list[Line], references: list[Line], best: Line, count: int, 
 
     report = {
         "data": source,
-        "images": count,
+        "images": evaluator.count,
         "classifier": classifier.facts()["sha256"],
         "classes": list(sources.CLASS_NAMES),
-        "best": best.name,
+        "best": {column: line.name for column in BETTER if (line := _best(lines, column))},
         "files": [entry(line) for line in lines],
         "references": [entry(line) for line in references],
     }

@@ -297,18 +297,9 @@ class GAN(keras.Model):
         Returns:
             The share of real images, and of generated ones, that it tells rightly; each in [0, 1].
         """
-        count = min(ACCURACY_IMAGES, len(real))
-        chosen = np.random.default_rng(self.seed).choice(len(real), count, replace=False)
-        classes = labels[chosen] if self.preset.conditional else None
-        return (
-            float(np.mean(self._takes_for_real(np.float32(real[chosen]) / 255, classes))),
-            float(np.mean(~self._takes_for_real(self.draw(count, classes), classes))),
+        return discriminator_accuracy(
+            self.discriminator, self.averaged_generator, self.preset, self.seed, real, labels
         )
-
-    def _takes_for_real(self, images: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
-        answers = np.asarray(self.discriminator(images[..., np.newaxis], training=False))
-        answers = answers[np.arange(len(images)), 0 if classes is None else classes]
-        return (answers > 0.5) == bool(self.preset.real_label)
 
     def _state_variables(self) -> dict[str, list[keras.Variable]]:
         averages = self.averaged_generator is not self.generator
@@ -344,6 +335,40 @@ class GAN(keras.Model):
     def _random_key(self, stream: int) -> tf.Tensor:
         step = tf.cast(self.generator_optimizer.iterations.value, tf.int64)
         return tf.stack([tf.constant(self.seed, tf.int64), step * _STREAMS + stream])
+
+
+def discriminator_accuracy(
+    discriminator: keras.Model,
+    generator: keras.Model,
+    preset: Preset,
+    seed: int,
+    real: np.ndarray,
+    labels: np.ndarray | None,
+) -> tuple[float, float]:
+    """Returns how often a discriminator is right: see `GAN.accuracy`, which asks for its own.
+
+    Args:
+        discriminator: The discriminator.
+        generator: Draws the generated images.
+        preset: Their design.
+        seed: Of the run.
+        real: Training images, (n, 28, 28) uint8.
+        labels: Their classes, (n,); only a conditional design takes them.
+    """
+    count = min(ACCURACY_IMAGES, len(real))
+    chosen = np.random.default_rng(seed).choice(len(real), count, replace=False)
+    classes = labels[chosen] if preset.conditional else None
+    vectors = draw_latent_vectors(count, generator.input_shape[-1], seed, classes)
+
+    def takes_for_real(images: np.ndarray) -> np.ndarray:
+        answers = np.asarray(discriminator(images[..., np.newaxis], training=False))
+        answers = answers[np.arange(len(images)), 0 if classes is None else classes]
+        return (answers > 0.5) == bool(preset.real_label)
+
+    return (
+        float(np.mean(takes_for_real(np.float32(real[chosen]) / 255))),
+        float(np.mean(~takes_for_real(generate(generator, vectors)))),
+    )
 
 
 def _copy(model: keras.Model) -> keras.Model:

@@ -213,8 +213,10 @@ class Run:
         if measured:
             best = min(measured, key=lambda entry: entry["fcd"])
             kept = self.folder.numbered(best["epoch"]).exists()
+            least = min((entry for entry in measured if "told_apart" in entry), key=_apart, default=None)
             lines.append(
                 f"best of the {len(measured)} epochs measured: {best['epoch']}, FCD {best['fcd']:.3f}"
+                + (f"; {least['epoch']}, told apart {least['told_apart']:.1%}" if least else "")
                 + ("" if kept else "; there is no file of it here: --save-every and --keep decide on that")
             )
         display = f"python -m clothinggan.display --weights {shlex.quote(str(self.folder.last_saved))}"
@@ -252,3 +254,8 @@ class Run:
         except Exception:
             return False
         return True
+
+
+def _apart(entry: dict[str, float]) -> float:
+    """How far an epoch's images can be told from real ones: 0 is best."""
+    return abs(entry["told_apart"] - 0.5)

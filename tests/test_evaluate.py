@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from clothinggan import evaluate, figures, train
 from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.checkpoint.restore import draw_images, restore_generator
+from clothinggan.evaluation import gan_train, two_sample_test
 
-QUICK = ["--data", "sample", "--images", "50"]
+QUICK = ["--data", "sample", "--images", "50", "--quick"]
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,45 @@ def report(weights, capsys, *options):
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.fixture
+def few_for_networks(monkeypatch):
+    """Fewer images, so that a network learns from them in a second."""
+    monkeypatch.setattr(two_sample_test, "IMAGES", 200)
+    monkeypatch.setattr(gan_train, "IMAGES", 200)
+
+
+@pytest.mark.usefixtures("few_for_networks")
+def test_what_networks_learn_of_a_file_has_columns_and_reference_lines(small_swift, weights, capsys):
+    options = ["--data", "sample", "--images", "50"]
+    assert evaluate.main(["--weights", small_swift, weights[0], *options, "--json"]) == 0
+    numbers = json.loads(capsys.readouterr().out)
+    asked, unasked = numbers["files"]
+    training, noise = numbers["references"]
+    assert 0.9 < asked["told_apart"] <= 1  # After a few steps a generator draws nothing like a garment.
+    assert abs(training["told_apart"] - 0.5) < 3 * training["told_apart_error"]
+    assert noise["told_apart"] > 0.9
+    assert training["gan_train"] > asked["gan_train"]
+    assert unasked["gan_train"] is noise["gan_train"] is None
+    assert numbers["best"]["gan_train"] == asked["name"]
+    assert evaluate.main(["--weights", small_swift, weights[0], *options]) == 0
+    head = capsys.readouterr().out.splitlines()[2]
+    assert "told apart" in head
+    assert "GAN-train" in head
+
+
+def test_quick_leaves_out_what_trains_a_network(weights, capsys):
+    assert report(weights[:1], capsys)["files"][0]["told_apart"] is None
+    assert evaluate.main(["--weights", weights[0], *QUICK]) == 0
+    assert "told apart" not in capsys.readouterr().out.splitlines()[2]
+
+
+def test_each_file_is_read_once(weights, monkeypatch, capsys):
+    read = []
+    monkeypatch.setattr(evaluate, "read_checkpoint", lambda path: read.append(path) or read_checkpoint(path))
+    report(weights, capsys)
+    assert [str(path) for path in read] == weights
+
+
 def test_a_file_without_a_generator_is_refused_before_the_others_are_measured(
     weights, tmp_path, monkeypatch, capsys
 ):
@@ -58,7 +98,8 @@ def test_a_file_without_a_generator_is_refused_before_the_others_are_measured(
 
 def test_the_best_file_is_the_one_with_the_lowest_distance(weights, capsys):
     numbers = report(weights, capsys)
-    assert numbers["best"] == min(numbers["files"], key=lambda file: file["fcd"])["name"]
+    assert numbers["best"]["fcd"] == min(numbers["files"], key=lambda file: file["fcd"])["name"]
+    assert numbers["best"]["recall"] == max(numbers["files"], key=lambda file: file["recall"])["name"]
 
 
 def test_equal_seeds_give_equal_numbers_and_others_do_not(weights, capsys):
@@ -128,12 +169,15 @@ def test_a_figure_has_a_folder_of_its_own_made(weights, tmp_path):
     assert (tmp_path / "new" / "x.png").exists()
 
 
+@pytest.mark.usefixtures("few_for_networks")
 def test_training_measures_itself_every_so_many_epochs(tmp_path, capsys):
     assert train.main([*SMALL, "--epochs", "2", "--evaluate-every", "2"]) == 0
     with open(tmp_path / "history.csv", newline="") as file:
         first, second = csv.DictReader(file)
     assert first["fcd"] == ""
     assert float(second["fcd"]) > 0
+    assert 0.5 < float(second["told_apart"]) <= 1
+    assert sum(map(float, second["class_shares"].split())) == pytest.approx(1, abs=0.01)
     assert "best of the 1 epochs measured: 2, FCD" in capsys.readouterr().out
 
 

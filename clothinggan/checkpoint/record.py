@@ -12,9 +12,10 @@ PRECISIONS = ("float32", "bfloat16")
 MAX_INTEGER = 2**31 - 1  # of an epoch, a seed, a size; options keep to it too
 MAX_EPOCHS = 100_000  # of a run; options keep to it too
 HISTORY_COLUMNS = ["epoch", "d_loss", "g_loss", "accuracy_real", "accuracy_fake", "seconds"]
-MEASURED_COLUMNS = ["fcd", "precision", "recall"]
+MEASURED_COLUMNS = ["fcd", "precision", "recall", "coverage", "told_apart", "class_shares"]
 MAX_PREVIEWS = 100
-MAX_RECORD_BYTES = 2**25  # holds a history of MAX_EPOCHS, measured in each
+MAX_CLASSES = 1_000
+MAX_RECORD_BYTES = 2**26  # holds a history of MAX_EPOCHS, measured in each
 _MAX_NUMBER = 1e39  # more than any float32
 
 # The arrays of a run's training state by name: see `clothinggan.gan.GAN.state`.
@@ -63,7 +64,7 @@ class Record:
     step_in_epoch: int = 0
     step: int = 0
     seconds_in_epoch: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, float | list[float]]] = field(default_factory=list)
     numbered: list[int] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     threads: int = 0
@@ -106,7 +107,7 @@ class Record:
         self.step_in_epoch += 1
         self.seconds_in_epoch = seconds_in_epoch
 
-    def complete_epoch(self, entry: dict[str, float]) -> None:
+    def complete_epoch(self, entry: dict[str, float | list[float]]) -> None:
         """Counts the epoch as complete.
 
         Args:
@@ -169,9 +170,13 @@ def _check_record(record: Record) -> None:
     if not sound:
         raise ValueError
     for entry in record.history:
-        if set(entry) not in (set(HISTORY_COLUMNS), {*HISTORY_COLUMNS, *MEASURED_COLUMNS}):
+        if not set(HISTORY_COLUMNS) <= set(entry) <= {*HISTORY_COLUMNS, *MEASURED_COLUMNS}:
             raise ValueError
-        if not all(-_MAX_NUMBER < value < _MAX_NUMBER for value in entry.values()):
+        numbers = entry | {"class_shares": 0}
+        shares = entry.get("class_shares", [])
+        if type(shares) is not list or len(shares) > MAX_CLASSES:
+            raise ValueError
+        if not all(-_MAX_NUMBER < value < _MAX_NUMBER for value in [*numbers.values(), *shares]):
             raise ValueError
 
 

@@ -40,11 +40,23 @@ def restore_generator(checkpoint: Checkpoint) -> keras.Model:
 
 
 def restore_discriminator(checkpoint: Checkpoint) -> keras.Model:
-    """Returns the discriminator of another tool's file: images (n, 28, 28, 1) to probabilities (n, 1).
+    """Returns the discriminator of a run's file, or of a file that another tool saved one in.
+
+    Returns:
+        A model from images (n, 28, 28, 1) to probabilities, (n, 1), or (n, classes) for a conditional design.
 
     Raises:
         ClothingGANError: If the model in the file is not such a discriminator, or not acceptable.
     """
+    if checkpoint.preset:
+        _, model = build_networks(checkpoint.preset, checkpoint.record.seed)
+        arrays = checkpoint.state.get("discriminator", [])
+        if [array.shape for array in arrays] != [tuple(variable.shape) for variable in model.variables]:
+            another = f"holds another discriminator than {checkpoint.preset.name}'s"
+            raise ClothingGANError(f"{checkpoint.path} {another}; use another file")
+        for variable, array in zip(model.variables, arrays, strict=True):
+            variable.assign(array)
+        return model
     model = build_model(checkpoint.contents, checkpoint.path)
     if model.input_shape[1:] != (28, 28, 1) or model.output_shape[1:] != (1,):
         raise ClothingGANError(

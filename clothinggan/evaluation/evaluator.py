@@ -16,13 +16,14 @@ import numpy as np
 
 from clothinggan.data.sources import Dataset
 from clothinggan.errors import ClothingGANError
-from clothinggan.evaluation import classifier, metrics
+from clothinggan.evaluation import classifier, gan_train, metrics, small_networks, two_sample_test
 from clothinggan.files import atomic_write
 
 IMAGES = 10_000  # what the papers compare; fewer make the Fréchet distance larger
 NEAREST_IMAGES = 2_000  # as many take a fifth of the time, and the median is as good to 2 %
 MIN_IMAGES = 10
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
+_CACHE_BYTES = 256 * 2**20  # What was not used for longest goes.
 
 Progress = Callable[[str, int, int], None]
 
@@ -45,6 +46,12 @@ class Scores:
         copies: Share of images nearer to a training image than 99 % of the test images are.
         confirmed: Of the images that were to be of each class, the share that the classifier takes for
             it; None for a class of none, and empty where no classes were asked for.
+        told_apart: How often a fresh network tells unseen ones from real images; 0.5 is best. None where it
+            was not measured.
+        told_apart_error: Its standard error.
+        gan_train: Accuracy on the test images of a fresh classifier that has learned from these images alone;
+            None where it was not measured, or they have no classes.
+        gan_train_error: Its standard error.
     """
 
     fcd: float
@@ -59,6 +66,10 @@ class Scores:
     nearness: float
     copies: float
     confirmed: list[float | None]
+    told_apart: float | None = None
+    told_apart_error: float | None = None
+    gan_train: float | None = None
+    gan_train_error: float | None = None
 
 
 class Evaluator:
@@ -67,13 +78,20 @@ class Evaluator:
     Args:
         dataset: Where the real images come from.
         count: How many test images to compare with, at the most.
+        quick: Whether to leave out what trains a network for each set of images.
         progress: Called with what is being done, how much of it is done, and how much there is.
 
     Raises:
         ClothingGANError: If the dataset has too few training or test images.
     """
 
-    def __init__(self, dataset: Dataset, count: int = IMAGES, progress: Progress | None = None):
+    def __init__(
+        self,
+        dataset: Dataset,
+        count: int = IMAGES,
+        quick: bool = False,
+        progress: Progress | None = None,
+    ):
         test_count = 0 if dataset.test_images is None else len(dataset.test_images)
         for kind, available in (("test", test_count), ("training", len(dataset.train_images))):
             if available < MIN_IMAGES:
@@ -84,14 +102,34 @@ class Evaluator:
         self.source = dataset.source
         self.train_images = dataset.train_images
         self.train_labels = dataset.train_labels
-        self.test_images = _some(dataset.test_images, count)
+        chosen = _some(test_count, count)
+        self.test_images = dataset.test_images[chosen]
+        self.test_labels = None if dataset.test_labels is None else dataset.test_labels[chosen]
+        self.quick = quick
         self.progress = progress or (lambda *_: None)
         self._cache = _cache_file(dataset.fingerprint, self.test_images)
 
     @property
     def count(self) -> int:
-        """How many real images there are to compare with, and so how many to generate."""
+        """How many real images there are to compare with, and so how many generated ones are compared."""
         return len(self.test_images)
+
+    @property
+    def wanted(self) -> int:
+        """How many images to generate: those beyond `count` are for what trains a network on them."""
+        return self.count if self.quick else max(self.count, self._apart_count, self._teaching_count)
+
+    @property
+    def _apart_count(self) -> int:
+        """How many images of each kind the two-sample test takes; as many are left for its reference line."""
+        return min(two_sample_test.IMAGES, len(self.train_images) // 2)
+
+    @property
+    def _teaching_count(self) -> int:
+        """How many images GAN-train takes; 0 where there are no labels to measure it by."""
+        if self.train_labels is None or self.test_labels is None:
+            return 0
+        return min(gan_train.IMAGES, len(self.train_images))
 
     def prepare(self) -> None:
         """Computes what is costly about the real images.
@@ -110,9 +148,11 @@ class Evaluator:
         """Measures images in every way.
 
         Args:
-            images: (n, 28, 28) float32 in [0, 1]; n should be `count`.
+            images: (n, 28, 28) float32 in [0, 1]; n should be `wanted`.
             classes: (n,) integers: what each was to be, if that was asked for.
         """
+        learned = {} if self.quick else self._learned_scores(images, classes)
+        images, classes = images[: self.count], None if classes is None else classes[: self.count]
         features = self._features(images)
         fidelity = self._manifold(features)
         kernel = metrics.kernel_distance(self._real["features"], features)
@@ -133,17 +173,52 @@ class Evaluator:
             nearness=near.ratio,
             copies=near.near_share,
             confirmed=[] if classes is None else metrics.confirmed_shares(probabilities, classes),
+            **learned,
         )
 
-    def brief_scores(self, images: np.ndarray) -> dict[str, float]:
-        """Measures images by what a training history records: `fcd`, `precision`, `recall`."""
-        features = self._features(images)
+    def brief_scores(self, images: np.ndarray) -> dict[str, float | list[float]]:
+        """Measures images, `wanted` of them, by what a training history records: see `MEASURED_COLUMNS`."""
+        features = self._features(images[: self.count])
         fidelity = self._manifold(features)
+        shares = metrics.class_shares(self.classifier.classify(features))
+        apart = {} if self.quick else {"told_apart": self._told_apart(images).accuracy}
         return {
             "fcd": self._frechet(features),
             "precision": fidelity.precision,
             "recall": fidelity.recall,
+            "coverage": fidelity.coverage,
+            **apart,
+            "class_shares": [round(float(share), 4) for share in shares],
         }
+
+    def _learned_scores(self, images: np.ndarray, classes: np.ndarray | None) -> dict[str, float]:
+        """What networks that are trained afresh on these images say of them."""
+        apart = self._told_apart(images)
+        scores = {"told_apart": apart.accuracy, "told_apart_error": apart.standard_error}
+        if classes is not None and self._teaching_count:
+            taught = gan_train.gan_train_accuracy(
+                images[: self._teaching_count],
+                classes[: self._teaching_count],
+                self.test_images,
+                self.test_labels,
+                classes=int(max(self.train_labels.max(), self.test_labels.max())) + 1,
+                progress=lambda done, total: self.progress("GAN-train", done, total),
+            )
+            scores |= {"gan_train": taught.accuracy, "gan_train_error": taught.standard_error}
+        return scores
+
+    def _told_apart(self, images: np.ndarray) -> small_networks.MeasuredAccuracy:
+        return two_sample_test.told_apart(
+            self.train_images[self._halves[0]],
+            images[: self._apart_count],
+            progress=lambda done, total: self.progress("told apart", done, total),
+        )
+
+    @cached_property
+    def _halves(self) -> np.ndarray:
+        """Training images for the two-sample test, and others for its reference line: indices, (2, n)."""
+        order = np.random.default_rng(0).permutation(len(self.train_images))
+        return order[: 2 * self._apart_count].reshape(2, -1)
 
     def reference_scores(self) -> dict[str, Scores]:
         """The floor and the ceiling: training images, and noise, in place of generated ones."""
@@ -185,28 +260,31 @@ class Evaluator:
 
     @cached_property
     def _references(self) -> str:
-        path = self._cache.with_name(f"{self._cache.stem}-references.npz")
+        kind = "quick-references" if self.quick else "references"
+        path = self._cache.with_name(f"{self._cache.stem}-{kind}.npz")
         cached = _read(path, ("scores",))
         if cached:
             return str(cached["scores"])
         random = np.random.default_rng(0)
-        count = min(self.count, len(self.train_images))
-        chosen = random.choice(len(self.train_images), count, replace=False)
+        # The two-sample test compares with none of these; GAN-train learns from some that it has too.
+        others = np.setdiff1d(np.arange(len(self.train_images)), self._halves[0], assume_unique=True)
+        chosen = random.permutation(others)
+        chosen = np.concatenate([chosen, random.permutation(self._halves[0])])[: self.wanted]
         labels = None if self.train_labels is None else self.train_labels[chosen]
         sets = {
             "training images": (self.train_images[chosen].astype(np.float32) / 255, labels),
-            "uniform noise": (random.random((self.count, 28, 28), dtype=np.float32), None),
+            "uniform noise": (random.random((self.wanted, 28, 28), dtype=np.float32), None),
         }
         scores = json.dumps({name: dataclasses.asdict(self.scores(*drawn)) for name, drawn in sets.items()})
         _write(path, {"scores": np.array(scores)})
         return scores
 
 
-def _some(images: np.ndarray, count: int) -> np.ndarray:
-    """All images, or so many of them: not the first, which may all be of one class."""
-    if count >= len(images):
-        return images
-    return images[np.random.default_rng(0).choice(len(images), count, replace=False)]
+def _some(available: int, count: int) -> np.ndarray | slice:
+    """Which of the images to take: all, or so many of them: not the first, which may all be of one class."""
+    if count >= available:
+        return slice(None)
+    return np.random.default_rng(0).choice(available, count, replace=False)
 
 
 def _cache_file(fingerprint: str, test_images: np.ndarray) -> Path:
@@ -225,6 +303,7 @@ def _read(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray] | None:
     try:
         # Opened here, since NumPy leaves open a file that it cannot read.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            os.utime(path)
             return {name: arrays[name] for name in names}
     except Exception:  # on garbage, zipfile and NumPy raise a dozen unrelated exceptions
         return None
@@ -236,5 +315,15 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as temporary:
             np.savez(temporary, **arrays)
+        _shrink(path.parent)
     except (OSError, ClothingGANError):
         return  # The next time takes longer; that is all.
+
+
+def _shrink(folder: Path) -> None:
+    """Removes what was not used for longest, as long as the folder holds more than `_CACHE_BYTES`."""
+    kept = 0
+    for path in sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True):
+        kept += path.stat().st_size
+        if kept > _CACHE_BYTES:
+            path.unlink()

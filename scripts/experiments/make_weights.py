@@ -37,7 +37,7 @@ from clothinggan.cli.options import INTERRUPTED, reporting_errors
 from clothinggan.data.sources import load
 from clothinggan.environment import import_tensorflow, processor_name
 from clothinggan.errors import ClothingGANError
-from clothinggan.evaluate import EXPLANATION
+from clothinggan.evaluate import BETTER, EXPLANATION
 from clothinggan.evaluation import classifier
 from clothinggan.figures import load_timelapse, save_timelapse
 from clothinggan.presets import PRESETS, Preset
@@ -226,7 +226,11 @@ def measure(data: str, paths: list[Path], before: list[dict]) -> dict:
     for line in report["files"]:
         line["name"] = Path(line["name"]).name
     report["files"] = before + report["files"]
-    report["best"] = min(report["files"], key=lambda line: line["fcd"])["name"]
+    report["best"] = {
+        column: max(measured, key=lambda line: better(line[column]))["name"]
+        for column, better in BETTER.items()
+        if (measured := [line for line in report["files"] if line.get(column) is not None])
+    }
     return report
 
 
@@ -287,7 +291,8 @@ and, after each cut-off, `python -m clothinggan.resume`.
 
 {table(report)}
 
-{report["images"]:,} images each, by `evaluate`; the best file by FCD is **{report["best"]}**. Training
+{report["images"]:,} images each, by `evaluate`; the best file by 'told apart' is **{report["best"]["told_apart"]}**, by FCD
+**{report["best"]["fcd"]}**. Training
 images and uniform noise in place of generated ones show what is as good as it gets, and what is worthless.
 [What the columns say](#the-columns); all numbers: `{example.path("evaluation.json").name}`.
 
@@ -300,16 +305,23 @@ images and uniform noise in place of generated ones show what is as good as it g
 
 def table(report: dict) -> str:
     """The evaluation as a Markdown table."""
-    columns = {"fcd": "FCD", "kcd": "1000 KCD", "precision": "precision", "recall": "recall"}
-    columns |= {"density": "density", "coverage": "coverage", "nearness": "near", "copies": "copies"}
+    columns = {"fcd": "FCD", "kcd": "1000 KCD", "told_apart": "told apart", "gan_train": "GAN-train"}
+    columns |= {"precision": "precision", "recall": "recall", "density": "density", "coverage": "coverage"}
+    columns |= {"nearness": "near", "copies": "copies"}
+    shares = ("told_apart", "gan_train")
     rows = []
     for line in [*report["files"], *report["references"]]:
-        numbers = [line[column] * (1000 if column == "kcd" else 1) for column in columns]
+        numbers = [line.get(column) for column in columns]
+        cells = [
+            "" if number is None else f"{number:.1%}" if column in shares else f"{number:.3f}"
+            for column, number in zip(columns, numbers, strict=True)
+        ]
+        cells[1] = f"{1000 * line['kcd']:.3f}"
         rarest = min(range(10), key=line["class_shares"].__getitem__)
         share_of_rarest = f"{line['class_shares'][rarest]:.1%} {report['classes'][rarest]}"
         confirmed = [share for share in line["confirmed"] if share is not None]
         mean = f"{sum(confirmed) / len(confirmed):.1%}" if confirmed else ""
-        rows.append([line["name"], *(f"{number:.3f}" for number in numbers), share_of_rarest, mean])
+        rows.append([line["name"], *cells, share_of_rarest, mean])
     return markdown_table(["", *columns.values(), "rarest class", "confirmed"], rows)
 
 

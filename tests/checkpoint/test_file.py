@@ -171,6 +171,7 @@ def test_a_record_that_makes_no_sense_is_refused(change, file, tmp_path):
 
 def test_the_longest_history_can_be_read_again():
     entry = dict.fromkeys(HISTORY_COLUMNS + MEASURED_COLUMNS, -0.12345678901234567)
+    entry["class_shares"] = [0.1234] * 10
     entries = [{**entry, "epoch": epoch} for epoch in range(1, 101)]
     bytes_each = len(json.dumps(entries + list(range(100_000, 100_100)))) / 100
     assert bytes_each * MAX_EPOCHS < MAX_RECORD_BYTES

@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 
+from clothinggan.data.sample import make_split
 from clothinggan.evaluation import gan_train
 from clothinggan.evaluation.gan_train import gan_train_accuracy
 from clothinggan.evaluation.small_networks import MIN_STEPS
-from clothinggan.data.sample import make_split
 
 FEW = 400
 

@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 
+from clothinggan.data.sample import GARMENTS, Dice, make_split, to_bytes
 from clothinggan.evaluation import two_sample_test
 from clothinggan.evaluation.small_networks import MIN_STEPS
 from clothinggan.evaluation.two_sample_test import told_apart
-from clothinggan.data.sample import GARMENTS, Dice, make_split, to_bytes
 
 FEW = 400
 
