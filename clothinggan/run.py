@@ -213,11 +213,15 @@ class Run:
         if measured:
             best = min(measured, key=lambda entry: entry["fcd"])
             kept = self.folder.numbered(best["epoch"]).exists()
-            least = min((entry for entry in measured if "told_apart" in entry), key=_apart, default=None)
             lines.append(
                 f"best of the {len(measured)} epochs measured: {best['epoch']}, FCD {best['fcd']:.3f}"
-                + (f"; {least['epoch']}, told apart {least['told_apart']:.1%}" if least else "")
                 + ("" if kept else "; there is no file of it here: --save-every and --keep decide on that")
+            )
+        apart = [entry for entry in measured if "told_apart" in entry]
+        if apart:
+            least = min(apart, key=lambda entry: abs(entry["told_apart"] - 0.5))
+            lines.append(
+                f"hardest to tell from real images: {least['epoch']}, told apart {least['told_apart']:.1%}"
             )
         display = f"python -m clothinggan.display --weights {shlex.quote(str(self.folder.last_saved))}"
         lines.append(f"done, at epoch {self.record.epochs}; look at the images with: {shown(display)}")
@@ -254,8 +258,3 @@ class Run:
         except Exception:
             return False
         return True
-
-
-def _apart(entry: dict[str, float]) -> float:
-    """How far an epoch's images can be told from real ones: 0 is best."""
-    return abs(entry["told_apart"] - 0.5)

@@ -291,8 +291,8 @@ and, after each cut-off, `python -m clothinggan.resume`.
 
 {table(report)}
 
-{report["images"]:,} images each, by `evaluate`; the best file by 'told apart' is **{report["best"]["told_apart"]}**, by FCD
-**{report["best"]["fcd"]}**. Training
+{report["images"]:,} images each, by `evaluate`; the best file by FCD is **{report["best"]["fcd"]}**,
+by 'told apart' **{report["best"].get("told_apart", "not measured")}**. Training
 images and uniform noise in place of generated ones show what is as good as it gets, and what is worthless.
 [What the columns say](#the-columns); all numbers: `{example.path("evaluation.json").name}`.
 
