@@ -198,9 +198,9 @@ def _depth_of_contents(files: Sequence[File]) -> int:
     depth = 0
     while True:
         folders = {_folder(file, depth) for file in files}
-        inner = {_folder(file, depth + 1) for file in files}
-        alone = len(folders) == 1 and None not in folders and None not in inner
-        if not alone or next(iter(folders)).lower() in _TRAINING:
+        if len(folders) != 1 or None in folders or next(iter(folders)).lower() in _TRAINING:
+            return depth
+        if any(_folder(file, depth + 1) is None for file in files):
             return depth
         depth += 1
 
@@ -212,7 +212,9 @@ def _folder(file: File, depth: int) -> str | None:
 
 def _classified(files: Sequence[File], depth: int, is_test: bool) -> tuple[list[_Picture], list[str]]:
     """Returns pictures with their classes, the names of folders, and lines about those left out."""
-    pictures = [_Picture(file, _class_name(_folder(file, depth)), is_test) for file in files]
+    folders = [_folder(file, depth) for file in files]
+    names = {folder: _class_name(folder) for folder in set(folders)}
+    pictures = [_Picture(file, names[folder], is_test) for file, folder in zip(files, folders, strict=True)]
     classified = [picture for picture in pictures if picture.class_name is not None]
     outside = [picture for picture in pictures if picture.class_name is None]
     if not classified or not outside:
@@ -422,7 +424,7 @@ _MIXED = 0.05  # of the pictures: fewer whose border is unlike the others' fill 
 
 
 def _made_bright_on_black(images: np.ndarray, are_bright: np.ndarray, invert: str) -> tuple[np.ndarray, str]:
-    """Returns images that are bright on black, and what the borders told.
+    """Makes images, in their place, bright on black; returns them and what the borders told.
 
     Where nearly all borders are alike, they decide for all; where some are bright and others dark, each
     decides for its own picture.
@@ -440,4 +442,5 @@ def _made_bright_on_black(images: np.ndarray, are_bright: np.ndarray, invert: st
         found = "dark borders"
     else:
         found = f"bright borders in {share:.0%}: these are inverted"
-    return np.where(chosen[:, np.newaxis, np.newaxis], 255 - images, images), found
+    images[chosen] = 255 - images[chosen]
+    return images, found

@@ -220,9 +220,10 @@ def _load_folder(source: str, fit: str, invert: str) -> Dataset:
     from clothinggan.data.pictures import is_picture, read_pictures
 
     files = find_files(source)
-    holds_idx = any(group.form == "idx" for group in _groups(files))
-    if holds_idx or not any(is_picture(file) for file in files):
-        return _assemble(_read_folder(source, files), invert)
+    others = [file for file in files if not is_picture(file)]
+    holds_idx = any(group.form == "idx" for group in _groups(others))
+    if holds_idx or len(others) == len(files):
+        return _assemble(_read_folder(source, others), invert)
     pictures = read_pictures(Path(source), files, fit, invert)
     arrays = {
         "x_train": pictures.train_images,
@@ -384,8 +385,10 @@ def _groups(files: Iterable[File]) -> list[_Group]:
     groups: dict[tuple, _Group] = {}
     for file in files:
         *folders, name = file.parts
-        form, role = _form_of(name), role_of(name)
-        if not form or not role.split or not (role.kind or form == "csv"):
+        if not (form := _form_of(name)):
+            continue
+        role = role_of(name)
+        if not role.split or not (role.kind or form == "csv"):
             continue
         # Some tools unpack a file into a folder of its name.
         if folders and role.kind and role_of(folders[-1]) == role:
