@@ -124,7 +124,10 @@ def draw_images(
         ClothingGANError: See `clothinggan.models.generate`.
     """
     size = generator.input_shape[-1]
-    vectors = draw_latent_vectors(count, size, seed, checkpoint.classes if classes is None else classes)
+    known = checkpoint.classes or ()
+    vectors = draw_latent_vectors(
+        count, size, seed, known or None if classes is None else classes, len(known)
+    )
     try:
         return generate(generator, vectors, progress=progress), vectors
     except ClothingGANError as error:

@@ -2,11 +2,10 @@
 
 import numpy as np
 
+from clothinggan.checkpoint.record import MAX_CLASS_NAME, MAX_CLASSES
 from clothinggan.data.formats import Flaw
 
 SIZE = 28
-MAX_CLASSES = 1000
-MAX_NAME = 100  # characters of a class's name
 _PIECE = 10_000  # images that are converted at once: the numbers of all may fill the memory
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow's
 
@@ -169,6 +168,6 @@ def _values(labels: np.ndarray) -> np.ndarray:
 def _name(value: object) -> str:
     name = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     name = " ".join(name.split())
-    if not 1 <= len(name) <= MAX_NAME:
-        raise Flaw(f"has a class whose name has {len(name)} characters; 1 to {MAX_NAME} are expected")
+    if not 1 <= len(name) <= MAX_CLASS_NAME:
+        raise Flaw(f"has a class whose name has {len(name)} characters; 1 to {MAX_CLASS_NAME} are expected")
     return name

@@ -23,6 +23,13 @@ CLASS_NAMES = (
 )
 _LISTED = 12  # names of classes in a message
 
+
+class UnknownClassError(ClothingGANError):
+    """A class was asked for that there is not."""
+
+    exit_status = 2
+
+
 # Of Fashion-MNIST, by `_digests`: what its training and its test images add up to.
 _TRAINING = 0x8A33AF840B002E0DFADDFBC1C8A505F3, 0x81BC853B125C71ABD9DB5930B27AA4FD
 _TEST = 0x05C8952917DB904399208630A57EBBD7, 0xEC18B489F48762E8BA8F28A820A51770
@@ -71,7 +78,7 @@ def find_class(text: str, names: Sequence[str]) -> int:
         names: Of all classes.
 
     Raises:
-        ClothingGANError: If there is none such, or several; the line has the nearest names.
+        UnknownClassError: If there is none such, or several; the line has the nearest names.
     """
     wanted = text.strip()
     if wanted in names:  # Letters may be classes in both cases.
@@ -91,11 +98,11 @@ def find_class(text: str, names: Sequence[str]) -> int:
     ]
     found = next((reading for reading in readings if wanted and reading), [])
     if len(found) > 1:
-        raise ClothingGANError(f"'{text}' may be any of {_listed([names[index] for index in found])}")
+        raise UnknownClassError(f"'{text}' may be any of {_listed([names[index] for index in found])}")
     if not found:
         near = _nearest(wanted, whole, words)
         meant = f"; did you mean {' or '.join(shown(names[index]) for index in near)}?" if near else ""
-        raise ClothingGANError(f"'{text}' is none of the {len(names)} classes: {_listed(names)}{meant}")
+        raise UnknownClassError(f"'{text}' is none of the {len(names)} classes: {_listed(names)}{meant}")
     return found[0]
 
 

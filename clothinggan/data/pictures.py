@@ -23,15 +23,14 @@ import PIL
 from PIL import Image
 
 from clothinggan import cache
-from clothinggan.data.arrays import MAX_NAME, SIZE
+from clothinggan.checkpoint.record import MAX_CLASS_NAME
+from clothinggan.data.arrays import SIZE
 from clothinggan.data.formats import MAX_IMAGES, Flaw
 from clothinggan.data.tree import File
 from clothinggan.environment import core_count
 from clothinggan.errors import shown
 from clothinggan.progress import show_progress
 
-FITS = ("pad", "crop")
-INVERSIONS = ("auto", "yes", "no")
 ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff")
 
 MIN_SIDE = 4  # pixels
@@ -96,8 +95,8 @@ def read_pictures(folder: Path, files: Sequence[File], fit: str, invert: str) ->
     Args:
         folder: Where they are, for messages.
         files: All files in it, of which some are pictures.
-        fit: One of `FITS`: whether pictures get a border or are cut to be square.
-        invert: One of `INVERSIONS`: whether bright becomes dark; `auto` looks at the borders.
+        fit: One of `record.FITS`: whether pictures get a border or are cut to be square.
+        invert: One of `record.INVERSIONS`: whether bright becomes dark; `auto` looks at the borders.
 
     Raises:
         Flaw: If more than a tenth of the pictures cannot be read, or none can.
@@ -226,7 +225,7 @@ def _class_name(folder: str | None) -> str | None:
     if folder is None:
         return None
     readable = folder.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return " ".join(readable.split())[:MAX_NAME]
+    return " ".join(readable.split())[:MAX_CLASS_NAME]
 
 
 def _class_names(pictures: Sequence[_Picture]) -> tuple[str, ...] | None:

@@ -87,6 +87,11 @@ class Dataset:
         return digest.hexdigest()
 
     @property
+    def class_count(self) -> int:
+        """How many classes a conditional design learns: one where there are no labels."""
+        return len(self.class_names or ()) or 1
+
+    @property
     def description(self) -> str:
         """The source, where its images came from, and how many there are: a line for the user."""
         origin = f" ({self.origin})" if self.origin else ""
@@ -112,6 +117,36 @@ class Dataset:
     def trained_on(self, examples: int | None) -> "Dataset":
         """Returns what a run with ``--examples`` takes of this: all where that is None or not less."""
         return self.take(examples) if examples and examples < len(self.train_images) else self
+
+    def classified_as(self, names: Sequence[str]) -> "Dataset":
+        """Returns the same data with its classes numbered as in `names`; without labels where that is empty.
+
+        Raises:
+            ClothingGANError: If there are labels of other classes, or none.
+        """
+        if tuple(names) == (self.class_names or ()):
+            return self
+        if not names:
+            return replace(self, train_labels=None, test_labels=None, class_names=None)
+        if self.class_names is None:
+            flaw = f": {self.labels_flaw}" if self.labels_flaw else ""
+            raise ClothingGANError(f"{shown(self.source)} has no labels{flaw}")
+        known = {name: number for number, name in enumerate(names)}
+        strangers = [name for name in self.class_names if name not in known]
+        if not strangers:
+            numbers = np.array([known[name] for name in self.class_names])
+        elif len(self.class_names) <= len(names) and all(name.isdecimal() for name in self.class_names):
+            numbers = np.arange(len(self.class_names))
+        else:
+            raise ClothingGANError(
+                f"{shown(self.source)} has the class {shown(strangers[0])}, which is none of "
+                f"{shown(', '.join(names[:_LISTED]))}{' and others' if len(names) > _LISTED else ''}"
+            )
+        numbers = numbers.astype(np.uint8 if len(names) <= 256 else np.uint16)
+        test_labels = None if self.test_labels is None else numbers[self.test_labels]
+        return replace(
+            self, train_labels=numbers[self.train_labels], test_labels=test_labels, class_names=tuple(names)
+        )
 
     def was_trained_on(self, record: Record) -> bool:
         """Returns whether a run's training images are the first of these."""
@@ -164,9 +199,9 @@ def load(source: str, fit: str = "pad", invert: str = "auto") -> Dataset:
 
             Only the training images are required. A file or folder that is named as one of the
             keywords can be reached as ``./sample``.
-        fit: How pictures that are not square are made so, one of `clothinggan.data.pictures.FITS`.
-        invert: Whether bright becomes dark, one of `clothinggan.data.pictures.INVERSIONS`; ``auto`` looks at
-            the borders of pictures, and leaves arrays as they are.
+        fit: How pictures that are not square are made so, one of `clothinggan.checkpoint.record.FITS`.
+        invert: Whether bright becomes dark, one of `clothinggan.checkpoint.record.INVERSIONS`; ``auto``
+            looks at the borders of pictures, and leaves arrays as they are.
 
     Returns:
         The data set; its ``source`` is that of `resolve`.
