@@ -13,7 +13,7 @@ from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.checkpoint.record import Record
 from clothinggan.cli import options
 from clothinggan.data.classes import find_class
-from clothinggan.errors import ClothingGANError, shown
+from clothinggan.errors import ClothingGANError, note, shown
 from clothinggan.signals import unwinding
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=options.nonempty,
         nargs="+",
         action="extend",
-        help="what to draw, by name or number: sneaker, 7, 'ankle boot', or as the folders were called that it "
-        "learned from; several take turns (default: all; only for designs that learn with the labels, such "
-        "as swift)",
+        help="what to draw, by name or number: sneaker, 7, 'ankle boot', or as the folders of the pictures were "
+        "called; several take turns (default: all; only for designs that learn with the labels, such as "
+        "swift)",
     )
     parser.add_argument(
         "--save",
@@ -129,6 +129,8 @@ def display(arguments: argparse.Namespace) -> int:
         except ClothingGANError as error:
             refusal = error
         else:
+            for line in dataset.notes:
+                note(line)
             real = dataset.train_images
             chosen = np.random.default_rng(arguments.seed).choice(
                 len(real), min(GRID_IMAGES, len(real)), False
@@ -210,8 +212,9 @@ def make_walk(found: Checkpoint, arguments: argparse.Namespace) -> int:
     turns = np.add.outer(np.arange(WALK_STATIONS), np.arange(WALKERS)).ravel()
     classes = _classes(found, arguments)
     asked = np.take(classes, turns, mode="wrap") if classes else None
-    stations = draw_latent_vectors(WALK_STATIONS * WALKERS, size, arguments.seed, asked)
-    way = walk(stations.reshape(WALK_STATIONS, WALKERS, size), WALK_STEPS, len(found.classes or ()))
+    known = len(found.classes or ())
+    stations = draw_latent_vectors(WALK_STATIONS * WALKERS, size, arguments.seed, asked, known)
+    way = walk(stations.reshape(WALK_STATIONS, WALKERS, size), WALK_STEPS, known)
     images = generate(generator, way.reshape(-1, size)).reshape(-1, WALKERS, 28, 28)
     save_gif([tile(frame) for frame in images], arguments.walk, [WALK_SECONDS] * len(images))
     print(f"{shown(arguments.walk)}: {WALKERS} walks through {WALK_STATIONS} latent vectors each")
@@ -239,7 +242,8 @@ def _classes(found: Checkpoint, arguments: argparse.Namespace) -> Sequence[int] 
     try:
         return [find_class(text, found.class_names) for text in arguments.classes or ()] or found.classes
     except ClothingGANError as error:
-        raise error.add(where=f"--class, {found.path}")
+        error.add(where=f"--class, {found.path}")
+        raise
 
 
 def _asked_for(found: Checkpoint, arguments: argparse.Namespace) -> str:

@@ -236,7 +236,7 @@ def draw_latent_vectors(
     """
     if classes is not None and not (size > class_count and set(classes) <= set(range(class_count))):
         raise ClothingGANError(
-            f"classes are numbers from 0 to {class_count - 1}, for vectors of more than {class_count} numbers; "
+            f"classes are numbers from 0 to {class_count - 1}, for vectors of more numbers; "
             f"these are {list(classes)}, for {size}"
         )
     vectors = np.random.default_rng(seed).standard_normal((count, size), dtype=np.float32)

@@ -200,7 +200,8 @@ def _check_images(dataset: Dataset, record: Record, path: Path, anew: bool) -> D
         try:
             dataset = dataset.classified_as(CLASS_NAMES if record.class_names is None else record.class_names)
         except ClothingGANError as error:
-            raise error.add(remedy=f"{path} learned other classes: train anew")
+            error.add(remedy=f"{path} learned other classes: train anew")
+            raise
     else:
         record.class_names = list(dataset.class_names or ())
     begun = ": the epoch that was begun starts anew" if record.step_in_epoch else ""

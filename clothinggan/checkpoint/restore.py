@@ -124,10 +124,9 @@ def draw_images(
         ClothingGANError: See `clothinggan.models.generate`.
     """
     size = generator.input_shape[-1]
-    known = checkpoint.classes or ()
-    vectors = draw_latent_vectors(
-        count, size, seed, known or None if classes is None else classes, len(known)
-    )
+    known = checkpoint.classes
+    asked = known if classes is None else classes
+    vectors = draw_latent_vectors(count, size, seed, asked, len(known or ()))
     try:
         return generate(generator, vectors, progress=progress), vectors
     except ClothingGANError as error:

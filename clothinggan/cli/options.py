@@ -159,7 +159,8 @@ def add_data(parser: argparse.ArgumentParser, recorded: bool) -> None:
     parser.add_argument(
         "--fit",
         choices=FITS,
-        help=f"pictures that are not square get a border of their background, or are cropped (default: {default})",
+        help="pictures that are not square get a border of their background's colour, or are cropped "
+        f"(default: {default})",
     )
     default = "what the file records" if recorded else INVERSIONS[0]
     parser.add_argument(
