@@ -44,7 +44,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=options.nonempty,
         nargs="+",
         action="extend",
-        help="what to draw, by name or number: sneaker, 7, 'ankle boot', or as the folders of the pictures were "
+        help="what to draw, by name or number: sneaker, 7, 'ankle boot', or as the folders of pictures were "
         "called; several take turns (default: all; only for designs that learn with the labels, such as "
         "swift)",
     )

@@ -124,7 +124,7 @@ def _singulars(word: str) -> set[str]:
 def _nearest(wanted: str, whole: Sequence[str], words: Sequence[Sequence[str]]) -> list[int]:
     forms = {}
     for index, (name, parts) in enumerate(zip(whole, words, strict=True)):
-        for form in (*parts, name):
+        for form in {form for part in (*parts, name) for form in _singulars(part)}:
             forms.setdefault(form, index)
     near = difflib.get_close_matches(wanted, forms, n=3, cutoff=0.6)
     return list(dict.fromkeys(forms[form] for form in near))

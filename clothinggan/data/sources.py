@@ -244,7 +244,7 @@ def _load_fashion_mnist(invert: str) -> Dataset:
 
 
 def _load_folder(source: str, fit: str, invert: str) -> Dataset:
-    present = set(os.listdir(source))
+    present = {entry.name for entry in os.scandir(source) if not entry.is_dir()}
     published = {
         key: os.path.join(source, next(name for name in (name, f"{name}.gz") if name in present))
         for key, name in IDX_FILES.items()
@@ -618,7 +618,7 @@ def _read_prepared(source: str, builder: Any) -> _Content:
                 batches[kind].append(batch[features[kind]])
         for kind, arrays in batches.items():
             content.parts[kind + key] = _Part(np.concatenate(arrays), f"{source}: {features[kind]}")
-    names = getattr(builder.info.features.get("label"), "names", None)
+    names = getattr(dict(builder.info.features).get("label"), "names", None)
     # Without names of its own it calls classes by their numbers, also those that there are none of.
     if names and names != [str(number) for number in range(len(names))]:
         content.class_names = np.array(names)
