@@ -41,6 +41,7 @@ HELD_OUT = 10  # one of so many is a test image
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "WEBP", "TIFF")
 _CLOSE = 13  # levels: what is closer to the background's colour is background: the paper's 5 %
+_HALO = 0.1  # of the largest contrast: a JPEG has so much around an edge
 _DRAFT = 256  # pixels: a JPEG is decoded no finer than twice this
 _BRIGHT = 127.5
 _NAMED = 5  # files in a line
@@ -410,7 +411,8 @@ def _fitted(grey: Image.Image, background: int, fit: str) -> np.ndarray:
 
 def _without_background(values: np.ndarray, background: int) -> tuple[int, int, int, int]:
     """Returns the box of what differs from the background; all where that is next to nothing."""
-    differs = np.abs(values.astype(np.int16) - background) > _CLOSE
+    distances = np.abs(values.astype(np.int16) - background)
+    differs = distances > max(_CLOSE, _HALO * distances.max())
     rows, columns = np.flatnonzero(differs.any(axis=1)), np.flatnonzero(differs.any(axis=0))
     if not len(rows) or min(rows[-1] - rows[0], columns[-1] - columns[0]) < MIN_SIDE - 1:
         return 0, 0, values.shape[1], values.shape[0]
