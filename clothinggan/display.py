@@ -12,8 +12,8 @@ from clothinggan import environment, files
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.checkpoint.record import Record
 from clothinggan.cli import options
-from clothinggan.data.sources import CLASS_NAMES
-from clothinggan.errors import ClothingGANError, shown
+from clothinggan.data.classes import find_class
+from clothinggan.errors import ClothingGANError, note, shown
 from clothinggan.signals import unwinding
 
 if TYPE_CHECKING:
@@ -41,11 +41,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--class",
         metavar="CLASS",
         dest="classes",
-        type=options.garment_class,
+        type=options.nonempty,
         nargs="+",
         action="extend",
-        help="what to draw, by name or number: sneaker, 7, 'ankle boot'; several take turns (default: all "
-        "ten; only for designs that learn with the labels, such as swift)",
+        help="what to draw, by name or number: sneaker, 7, 'ankle boot', or as the folders of pictures were "
+        "called; several take turns (default: all; only for designs that learn with the labels, such as "
+        "swift)",
     )
     parser.add_argument(
         "--save",
@@ -119,15 +120,17 @@ def display(arguments: argparse.Namespace) -> int:
 
     stem = shown(found.path.stem)
     gallery = Gallery(folder)
-    gallery.add_grid(images, f"{stem}: generated{_asked_for(arguments)}", f"{stem}_generated.png")
+    gallery.add_grid(images, f"{stem}: generated{_asked_for(found, arguments)}", f"{stem}_generated.png")
     gallery.add_image(images[0], f"{stem}: generated, enlarged", f"{stem}_enlarged.png")
     refusal = None
     if not arguments.no_real:
         try:
-            dataset = options.load_data(arguments.data, found.record, found.path)
+            dataset = options.load_data(arguments, found.record, found.path)
         except ClothingGANError as error:
             refusal = error
         else:
+            for line in dataset.notes:
+                note(line)
             real = dataset.train_images
             chosen = np.random.default_rng(arguments.seed).choice(
                 len(real), min(GRID_IMAGES, len(real)), False
@@ -146,6 +149,7 @@ def export(found: Checkpoint, arguments: argparse.Namespace) -> int:
     arrays = {"images": images, "latent_vectors": latent_vectors}
     if classes := _classes(found, arguments):
         arrays["classes"] = np.resize(classes, len(images))
+        arrays["class_names"] = np.array(found.class_names)
     with files.atomic_write(arguments.export) as temporary:
         np.savez_compressed(temporary, **arrays)
     print(f"{shown(arguments.export)}: {len(images):,} images, float32 in [0, 1], and their latent vectors")
@@ -208,8 +212,9 @@ def make_walk(found: Checkpoint, arguments: argparse.Namespace) -> int:
     turns = np.add.outer(np.arange(WALK_STATIONS), np.arange(WALKERS)).ravel()
     classes = _classes(found, arguments)
     asked = np.take(classes, turns, mode="wrap") if classes else None
-    stations = draw_latent_vectors(WALK_STATIONS * WALKERS, size, arguments.seed, asked)
-    way = walk(stations.reshape(WALK_STATIONS, WALKERS, size), WALK_STEPS, len(found.classes or ()))
+    known = len(found.classes or ())
+    stations = draw_latent_vectors(WALK_STATIONS * WALKERS, size, arguments.seed, asked, known)
+    way = walk(stations.reshape(WALK_STATIONS, WALKERS, size), WALK_STEPS, known)
     images = generate(generator, way.reshape(-1, size)).reshape(-1, WALKERS, 28, 28)
     save_gif([tile(frame) for frame in images], arguments.walk, [WALK_SECONDS] * len(images))
     print(f"{shown(arguments.walk)}: {WALKERS} walks through {WALK_STATIONS} latent vectors each")
@@ -229,17 +234,21 @@ def _read(path: Path, arguments: argparse.Namespace) -> Checkpoint:
 
 def _classes(found: Checkpoint, arguments: argparse.Namespace) -> Sequence[int] | None:
     """The classes to draw, in turns; None for a generator that draws what it likes."""
-    if arguments.classes and not found.classes:
+    if arguments.classes and not found.class_names:
         raise ClothingGANError(
             f"{found.path} draws what it likes and cannot be asked for a class; leave --class out, "
-            "or name a file of --model swift"
+            "or name a file of --model swift that learned from images with classes"
         )
-    return arguments.classes or found.classes
+    try:
+        return [find_class(text, found.class_names) for text in arguments.classes or ()] or found.classes
+    except ClothingGANError as error:
+        error.add(where=f"--class, {found.path}")
+        raise
 
 
-def _asked_for(arguments: argparse.Namespace) -> str:
+def _asked_for(found: Checkpoint, arguments: argparse.Namespace) -> str:
     """What of the classes that are asked for a title has room for."""
-    names = [CLASS_NAMES[index] for index in arguments.classes or ()]
+    names = [found.class_names[find_class(text, found.class_names)] for text in arguments.classes or ()]
     if len(names) > 3:
         names[2:] = [f"{len(names) - 2} more"]
     return f" ({', '.join(names)})" if names else ""

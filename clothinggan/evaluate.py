@@ -127,7 +127,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     # All are read before the first is measured; their optimisers would fill the memory.
     found = [read_checkpoint(path).without_optimizers() for path in arguments.weights]
     recorded = next((file for file in found if file.record), None)
-    dataset = options.load_data(arguments.data, recorded and recorded.record, recorded and recorded.path)
+    dataset = options.load_data(arguments, recorded and recorded.record, recorded and recorded.path)
     _say_where_images_differ(found, dataset)
     evaluator = Evaluator(dataset, arguments.images, arguments.quick, _show_progress)
     environment.import_tensorflow()

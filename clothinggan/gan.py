@@ -11,7 +11,7 @@ from clothinggan.checkpoint.record import State
 from clothinggan.distributed import replicas
 from clothinggan.errors import ClothingGANError
 from clothinggan.models import Composite, draw_latent_vectors, generate
-from clothinggan.presets import CLASSES, Preset
+from clothinggan.presets import Preset
 
 # Each use of randomness within a step has a stream of its own.
 _FAKES, _GENERATOR_UPDATE, _LABEL_NOISE = range(3)
@@ -45,7 +45,7 @@ class GAN(keras.Model):
         Args:
             preset: The design: labels, learning rates, dropout.
             generator: Latent vectors (n, input_size) to images (n, 28, 28, 1) in [0, 1].
-            discriminator: Such images to probabilities (n, 1), or (n, CLASSES) for a conditional design.
+            discriminator: Such images to probabilities (n, 1), or (n, classes) for a conditional design.
             seed: All randomness follows from it.
             precision: "float32" or "bfloat16": what the networks compute in. Weights, optimisers and
                 losses are float32.
@@ -64,7 +64,7 @@ class GAN(keras.Model):
             generator, discriminator, preset.dropout_for_generator, tf.as_dtype(precision)
         )
         self.input_size = generator.input_shape[-1]
-        self.latent_size = self.input_size - (CLASSES if preset.conditional else 0)
+        self.latent_size = self.input_size - (preset.classes if preset.conditional else 0)
         if self.latent_size < 1:
             raise ClothingGANError(f"a generator of {self.input_size} numbers has no room for a class")
         # What images are drawn with: apart from the generator that learns where the design averages.
@@ -145,7 +145,7 @@ class GAN(keras.Model):
         vectors = tf.random.stateless_normal((total, self.latent_size), self._random_key(stream))
         vectors = replicas.share(vectors)
         if self.preset.conditional:
-            vectors = tf.concat([vectors, tf.one_hot(labels, CLASSES)], axis=1)
+            vectors = tf.concat([vectors, tf.one_hot(labels, self.preset.classes)], axis=1)
         tape = tf.GradientTape(watch_accessed_variables=False)
         with tape:
             tape.watch(_values(self.composite.trainable_variables))
@@ -282,7 +282,11 @@ class GAN(keras.Model):
                 default.
         """
         vectors = draw_latent_vectors(
-            count, self.input_size, self.seed, self.preset.classes if classes is None else classes
+            count,
+            self.input_size,
+            self.seed,
+            self.preset.class_numbers if classes is None else classes,
+            self.preset.classes,
         )
         return generate(self.averaged_generator, vectors)
 
@@ -292,7 +296,7 @@ class GAN(keras.Model):
         Args:
             real: Training images, (n, 28, 28) uint8. `ACCURACY_IMAGES` of them, drawn by seed, are
                 shown, or all if there are fewer, and as many generated ones.
-            labels: Their classes, (n,); only a conditional design takes them.
+            labels: Their classes, (n,); only a conditional design takes them, None for one class.
 
         Returns:
             The share of real images, and of generated ones, that it tells rightly; each in [0, 1].
@@ -357,8 +361,10 @@ def discriminator_accuracy(
     """
     count = min(ACCURACY_IMAGES, len(real))
     chosen = np.random.default_rng(seed).choice(len(real), count, replace=False)
-    classes = labels[chosen] if preset.conditional else None
-    vectors = draw_latent_vectors(count, generator.input_shape[-1], seed, classes)
+    classes = None
+    if preset.conditional:
+        classes = np.zeros(count, int) if labels is None else labels[chosen]
+    vectors = draw_latent_vectors(count, generator.input_shape[-1], seed, classes, preset.classes)
 
     def takes_for_real(images: np.ndarray) -> np.ndarray:
         answers = np.asarray(discriminator(images[..., np.newaxis], training=False))

@@ -101,11 +101,11 @@ def fashion_discriminator() -> keras.Model:
     )
 
 
-def swift_generator() -> keras.Model:
-    """The generator of swift: 64 latent numbers, 10 of a class to a 28x28x1 image."""
+def swift_generator(classes: int = CLASSES) -> keras.Model:
+    """The generator of swift: 64 latent numbers, and one for each class, to a 28x28x1 image."""
     return keras.Sequential(
         [
-            keras.Input((64 + CLASSES,)),
+            keras.Input((64 + classes,)),
             layers.Dense(7 * 7 * 128, use_bias=False),
             layers.Reshape((7, 7, 128)),
             *_normalised_relu(),
@@ -117,8 +117,8 @@ def swift_generator() -> keras.Model:
     )
 
 
-def swift_discriminator(filters: tuple[int, int] = (32, 64)) -> keras.Model:
-    """The discriminator of swift: an image to the probability of 'real' for each of the ten classes."""
+def swift_discriminator(classes: int = CLASSES, filters: tuple[int, int] = (32, 64)) -> keras.Model:
+    """The discriminator of swift: an image to the probability of 'real' for each of the classes."""
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
@@ -129,7 +129,7 @@ def swift_discriminator(filters: tuple[int, int] = (32, 64)) -> keras.Model:
             layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
             layers.Dropout(0.3),
             layers.Flatten(),
-            layers.Dense(CLASSES, activation="sigmoid"),
+            layers.Dense(classes, activation="sigmoid"),
         ],
         name="swift_discriminator",
     )
@@ -148,11 +148,12 @@ def build_networks(preset: Preset, seed: int) -> tuple[keras.Model, keras.Model]
 
     Returns:
         The generator, latent vectors (n, input_size) float32 to images (n, 28, 28, 1) in [0, 1], and
-        the discriminator, such images to probabilities (n, 1), or (n, CLASSES) for a conditional design.
+        the discriminator, such images to probabilities (n, 1), or (n, classes) for a conditional design.
     """
     # Seeds Keras's and NumPy's global streams, which the layers draw their own seeds from.
     keras.utils.set_random_seed(seed)
-    return resolve_name(preset.generator)(), resolve_name(preset.discriminator)()
+    sizes = {"classes": preset.classes} if preset.conditional else {}
+    return resolve_name(preset.generator)(**sizes), resolve_name(preset.discriminator)(**sizes)
 
 
 def transfer_weights(source: keras.Model, target: keras.Model) -> bool:
@@ -195,7 +196,7 @@ class Composite(keras.Model):
         self.computes_in = dtype
 
     def call(self, latent_vectors: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Latent vectors (n, input_size) to the discriminator's logits (n, 1 or CLASSES) for their images."""
+        """Latent vectors (n, input_size) to the discriminator's logits (n, 1 or classes) for their images."""
         return self.discriminate(self.draw(latent_vectors, training), training)
 
     def draw(self, latent_vectors: tf.Tensor, training: bool) -> tf.Tensor:
@@ -204,7 +205,7 @@ class Composite(keras.Model):
         return (outputs + 1) / 2 if ends_in_tanh(self.generator) else outputs
 
     def discriminate(self, images: tf.Tensor, training: bool) -> tf.Tensor:
-        """The frozen half: images (n, 28, 28, 1) to logits (n, 1 or CLASSES)."""
+        """The frozen half: images (n, 28, 28, 1) to logits (n, 1 or classes)."""
         training = training and self.dropout
         return fast_layers.apply(self.discriminator, images, training, self.computes_in, logits=True)
 
@@ -214,30 +215,33 @@ class Composite(keras.Model):
         return self.generator.trainable_variables
 
 
-def draw_latent_vectors(count: int, size: int, seed: int, classes: Sequence[int] | None = None) -> np.ndarray:
+def draw_latent_vectors(
+    count: int, size: int, seed: int, classes: Sequence[int] | None = None, class_count: int = CLASSES
+) -> np.ndarray:
     """Draws what a generator makes images of; the same for the same seed.
 
     Args:
         count: How many vectors.
         size: How many numbers each has: the generator's `input_shape[-1]`.
         seed: Decides the standard normal numbers.
-        classes: For a conditional generator, the classes that it is to draw, each from 0 to 9, repeated
-            until there are `count`: the last 10 numbers of each vector say its class.
+        classes: For a conditional generator, the numbers of the classes that it is to draw, repeated until
+            there are `count`: the last `class_count` numbers of each vector say its class.
+        class_count: How many classes the generator knows.
 
     Returns:
         (count, size) float32.
 
     Raises:
-        ClothingGANError: If a class is not from 0 to 9, or the size leaves no room for it.
+        ClothingGANError: If there is no such class, or the size leaves no room for it.
     """
-    if classes is not None and not (size > CLASSES and set(classes) <= set(range(CLASSES))):
+    if classes is not None and not (size > class_count and set(classes) <= set(range(class_count))):
         raise ClothingGANError(
-            f"classes are numbers from 0 to {CLASSES - 1}, for vectors of more than {CLASSES} numbers; "
+            f"classes are numbers from 0 to {class_count - 1}, for vectors of more numbers; "
             f"these are {list(classes)}, for {size}"
         )
     vectors = np.random.default_rng(seed).standard_normal((count, size), dtype=np.float32)
     if classes is not None:
-        vectors[:, -CLASSES:] = np.eye(CLASSES)[np.resize(classes, count)]
+        vectors[:, -class_count:] = np.eye(class_count)[np.resize(classes, count)]
     return vectors
 
 

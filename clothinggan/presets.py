@@ -5,7 +5,7 @@ Nothing here imports TensorFlow, so that ``--help`` and complaints about options
 
 from dataclasses import dataclass
 
-CLASSES = 10  # of Fashion-MNIST
+CLASSES = 10  # of Fashion-MNIST, and of files that do not say
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,10 @@ class Preset:
         dropout_for_generator: Whether the discriminator's dropout is active while the generator learns.
         previews: How many single images a run draws after every epoch, for where an epoch takes long.
         conditional: Whether the networks learn with the labels: the generator takes the class after the
-            latent numbers, as `CLASSES` numbers of which its own is 1 and the others are 0, and the
+            latent numbers, as `classes` numbers of which its own is 1 and the others are 0, and the
             discriminator answers for each class.
+        classes: How many classes the networks of a conditional design are built for; a run takes as many as
+            its images have, and one where these have no labels.
         class_weight: How much it counts, beside the answer for an image's own class, that this answer
             is the largest of all classes'; for conditional designs.
         shared_fakes: Whether the generator learns from the very images that the discriminator just
@@ -52,19 +54,20 @@ class Preset:
     dropout_for_generator: bool
     previews: int
     conditional: bool = False
+    classes: int = CLASSES
     class_weight: float = 0.0
     shared_fakes: bool = False
     averaging: float = 0.0
 
     @property
-    def classes(self) -> range | None:
+    def class_numbers(self) -> range | None:
         """The classes that the generator can be asked for; None where it draws what it likes."""
-        return range(CLASSES) if self.conditional else None
+        return range(self.classes) if self.conditional else None
 
     @property
     def input_size(self) -> int:
         """How many numbers the generator takes for an image."""
-        return self.latent_size + (CLASSES if self.conditional else 0)
+        return self.latent_size + (self.classes if self.conditional else 0)
 
     @property
     def file_prefix(self) -> str:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from clothinggan.checkpoint import run_folder
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.checkpoint.record import MAX_EPOCHS, Record
 from clothinggan.cli import options
+from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.data.sources import Dataset
 from clothinggan.distributed.cluster import Cluster, find_cluster
 from clothinggan.errors import ClothingGANError
@@ -67,6 +69,8 @@ def resume(arguments: argparse.Namespace) -> int:
     preset = _preset(found, arguments.model)
     other = _discriminator_file(found, arguments.discriminator_weights)
     record, dataset = _record_and_data(found, preset, arguments, cluster)
+    if not found.record:
+        preset = replace(preset, classes=dataset.class_count)
     return training.train(training.Start(preset, record, dataset, found, other), arguments, cluster)
 
 
@@ -108,7 +112,7 @@ def _preset(found: Checkpoint, model: str | None) -> Preset:
         raise ClothingGANError(
             f"{found.path} is a run of '{recorded}', a design unknown here; upgrade clothinggan"
         )
-    return PRESETS[recorded]
+    return found.preset
 
 
 def _discriminator_file(found: Checkpoint, path: Path | None) -> Checkpoint | None:
@@ -125,7 +129,7 @@ def _record_and_data(
     found: Checkpoint, preset: Preset, arguments: argparse.Namespace, cluster: Cluster | None
 ) -> tuple[Record, Dataset]:
     """The record to go on with, as the file and the options say, and the images."""
-    dataset = options.load_data(arguments.data, found.record, found.path, cluster)
+    dataset = options.load_data(arguments, found.record, found.path, cluster)
     source = dataset.source
     if found.record:
         record = found.record
@@ -136,6 +140,7 @@ def _record_and_data(
             record.evaluate_every = arguments.evaluate_every or None
         dataset = _check_images(dataset, record, found.path, anew=bool(arguments.data))
         record.data, record.fingerprint = source, dataset.fingerprint
+        record.fit, record.invert = arguments.fit or record.fit, arguments.invert or record.invert
     else:
         if found.epoch > MAX_EPOCHS:
             raise ClothingGANError(
@@ -155,6 +160,9 @@ def _record_and_data(
             fingerprint=dataset.fingerprint,
             epoch=found.epoch,
             previews=preset.previews,
+            class_names=list(dataset.class_names or ()),
+            fit=arguments.fit or "pad",
+            invert=arguments.invert or "auto",
         )
     if record.batch_size > len(dataset.train_images):
         raise ClothingGANError(
@@ -187,6 +195,15 @@ def _check_images(dataset: Dataset, record: Record, path: Path, anew: bool) -> D
             f"{dataset.source} holds other images or labels than {path} was trained on; "
             "name them with --data to use them all the same"
         )
+    preset = PRESETS[record.preset]
+    if preset.conditional:
+        try:
+            dataset = dataset.classified_as(CLASS_NAMES if record.class_names is None else record.class_names)
+        except ClothingGANError as error:
+            error.add(remedy=f"{path} learned other classes: train anew")
+            raise
+    else:
+        record.class_names = list(dataset.class_names or ())
     begun = ": the epoch that was begun starts anew" if record.step_in_epoch else ""
     print(f"these are other images than before{begun}")
     record.step_in_epoch, record.seconds_in_epoch = 0, 0.0

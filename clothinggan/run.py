@@ -27,7 +27,7 @@ from clothinggan.checkpoint.file import check_size, file_name
 from clothinggan.checkpoint.record import Record
 from clothinggan.checkpoint.run_folder import RunFolder
 from clothinggan.data.batches import arrays_to_learn, batches
-from clothinggan.data.sources import CLASS_NAMES, Dataset
+from clothinggan.data.sources import Dataset
 from clothinggan.distributed.workers import Workers
 from clothinggan.errors import ClothingGANError, MovedFolderError, explain, note, shown
 from clothinggan.evaluation.evaluator import Evaluator
@@ -168,7 +168,7 @@ class Run:
         who = self.workers.describe()
         device = environment.describe_device(self.workers.local_replicas)
         return (
-            f"data:     {shown(record.data)}: {len(self.dataset.train_images):,} training images of 28x28\n"
+            f"data:     {self.dataset.description}\n"
             f"networks: {gan.preset.name}: generator {gan.generator.count_params():,} parameters, "
             f"discriminator {gan.discriminator.count_params():,}\n"
             f"device:   {device}, {record.precision}\n"
@@ -181,6 +181,7 @@ class Run:
     def notes(self) -> Iterator[str]:
         """Yields what of this run may surprise, a line each."""
         record, folder = self.record, self.folder
+        yield from self.dataset.notes
         if folder and folder.later:
             numbered = [path.name for path in folder.later if path != folder.latest]
             yield f"--overwrite: {folder.latest.name} is replaced at the first save" + (
@@ -189,10 +190,9 @@ class Run:
         going = [path.name for path in folder.surplus(record)] if folder else []
         if len(going) > 1:
             yield f"--keep {record.keep}: with the next numbered file these go: {', '.join(going)}"
-        if self.gan.preset.conditional:
-            absent = [
-                name for index, name in enumerate(CLASS_NAMES) if index not in self.dataset.train_labels
-            ]
+        if self.gan.preset.conditional and self.dataset.class_names:
+            present = set(self.dataset.train_labels.tolist())
+            absent = [name for index, name in enumerate(self.dataset.class_names) if index not in present]
             if absent:
                 yield (
                     f"there are no images of {', '.join(absent)}: what is drawn for these is not learned; "

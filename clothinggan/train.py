@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 
 from clothinggan import training
 from clothinggan.checkpoint.record import MAX_EPOCHS, Record
@@ -39,9 +40,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def train(arguments: argparse.Namespace) -> int:
     """Trains as the options say; returns the exit status."""
-    preset = PRESETS[arguments.model]
     cluster = find_cluster(arguments.strategy)
-    dataset = options.load_data(arguments.data, cluster=cluster)
+    dataset = options.load_data(arguments, cluster=cluster)
+    preset = replace(PRESETS[arguments.model], classes=dataset.class_count)
     if arguments.examples:
         dataset = dataset.take(arguments.examples)
     batch_size = arguments.batch_size or preset.batch_size
@@ -63,6 +64,9 @@ def train(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
         evaluate_every=arguments.evaluate_every or None,
         previews=preset.previews if arguments.previews is None else arguments.previews,
+        class_names=list(dataset.class_names or ()),
+        fit=arguments.fit or "pad",
+        invert=arguments.invert or "auto",
     )
     return training.train(training.Start(preset, record, dataset), arguments, cluster)
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from clothinggan.checkpoint import hdf5
 from clothinggan.checkpoint.record import MAX_RECORD_BYTES, Record, State, decode_record
+from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.errors import ClothingGANError, DamagedFileError
 from clothinggan.files import atomic_write
 from clothinggan.presets import PRESETS, Preset
@@ -80,12 +81,23 @@ class Checkpoint:
     @property
     def preset(self) -> Preset | None:
         """The design that the file is a run of, if it is of one of those here."""
-        return PRESETS.get(self.record.preset) if self.record else None
+        preset = PRESETS.get(self.record.preset) if self.record else None
+        if preset is None or self.record.class_names is None:
+            return preset
+        return replace(preset, classes=max(1, len(self.record.class_names)))
 
     @property
     def classes(self) -> range | None:
-        """The classes that the generator can be asked for; None where it draws what it likes."""
-        return self.preset.classes if self.preset else None
+        """The numbers of the classes that the generator draws; None where it draws what it likes."""
+        return self.preset.class_numbers if self.preset else None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names that the generator's classes can be asked for by; none where it draws what it likes."""
+        if not self.classes:
+            return ()
+        # The first files were all of Fashion-MNIST's classes.
+        return CLASS_NAMES if self.record.class_names is None else tuple(self.record.class_names)
 
     @property
     def epoch(self) -> int:

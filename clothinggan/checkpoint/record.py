@@ -15,6 +15,9 @@ HISTORY_COLUMNS = ["epoch", "d_loss", "g_loss", "accuracy_real", "accuracy_fake"
 MEASURED_COLUMNS = ["fcd", "precision", "recall", "coverage", "told_apart", "class_shares"]
 MAX_PREVIEWS = 100
 MAX_CLASSES = 1_000
+MAX_CLASS_NAME = 100  # characters
+FITS = ("pad", "crop")  # of pictures that are not square
+INVERSIONS = ("auto", "yes", "no")
 MAX_RECORD_BYTES = 2**26  # holds a history of MAX_EPOCHS, measured in each
 _MAX_NUMBER = 1e39  # more than any float32
 
@@ -49,6 +52,10 @@ class Record:
         precision: "float32" or "bfloat16": what the networks compute in.
         evaluate_every: Epochs between evaluations; None is never.
         previews: How many single images are drawn after every epoch.
+        class_names: The names of the images' classes; empty where they have no labels, None in the first
+            files, which did not say.
+        fit: How pictures that are not square were made so; see `clothinggan.data.pictures`.
+        invert: Whether bright was made dark.
     """
 
     preset: str
@@ -72,6 +79,9 @@ class Record:
     precision: str = "float32"
     evaluate_every: int | None = None
     previews: int = 0
+    class_names: list[str] | None = None
+    fit: str = "pad"
+    invert: str = "auto"
 
     @property
     def position(self) -> str:
@@ -156,7 +166,8 @@ def _check_record(record: Record) -> None:
     sizes = [record.batch_size, record.epochs, record.save_every]
     sizes += [size for size in (record.keep, record.examples, record.evaluate_every) if size is not None]
     texts = [record.preset, record.data, record.fingerprint, record.processor]
-    texts += [*record.versions, *record.versions.values()]
+    texts += [*record.versions, *record.versions.values(), record.fit, record.invert]
+    names = [] if record.class_names is None else record.class_names
     sound = (
         _are_integers(counts, 0, 2**63 - 1)
         and _are_integers(epochs, 0, MAX_INTEGER)
@@ -166,6 +177,12 @@ def _check_record(record: Record) -> None:
         and 0 <= record.seconds_in_epoch < _MAX_NUMBER
         and record.precision in PRECISIONS
         and _are_integers([record.previews], 0, MAX_PREVIEWS)
+        and type(names) is list
+        and len(names) <= MAX_CLASSES
+        and all(type(name) is str and 1 <= len(name) <= MAX_CLASS_NAME for name in names)
+        and len(set(names)) == len(names)
+        and record.fit in FITS
+        and record.invert in INVERSIONS
     )
     if not sound:
         raise ValueError

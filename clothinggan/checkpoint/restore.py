@@ -124,7 +124,9 @@ def draw_images(
         ClothingGANError: See `clothinggan.models.generate`.
     """
     size = generator.input_shape[-1]
-    vectors = draw_latent_vectors(count, size, seed, checkpoint.classes if classes is None else classes)
+    known = checkpoint.classes
+    asked = known if classes is None else classes
+    vectors = draw_latent_vectors(count, size, seed, asked, len(known or ()))
     try:
         return generate(generator, vectors, progress=progress), vectors
     except ClothingGANError as error:

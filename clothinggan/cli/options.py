@@ -3,16 +3,15 @@
 import argparse
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from clothinggan import __version__
-from clothinggan.checkpoint.record import MAX_INTEGER, MAX_PREVIEWS, PRECISIONS, Record
+from clothinggan.checkpoint.record import FITS, INVERSIONS, MAX_INTEGER, MAX_PREVIEWS, PRECISIONS, Record
 from clothinggan.cli import output
 from clothinggan.data import sources
-from clothinggan.data.sources import CLASS_NAMES, Dataset
+from clothinggan.data.sources import Dataset
 from clothinggan.distributed.cluster import STRATEGIES, Cluster, check_source
 from clothinggan.distributed.rendezvous import SECONDS_TO_WAIT
 from clothinggan.environment import import_tensorflow
@@ -76,7 +75,7 @@ def path(text: str) -> Path:
 
 
 def load_data(
-    asked: str | None,
+    arguments: argparse.Namespace,
     record: Record | None = None,
     weights: Path | None = None,
     cluster: Cluster | None = None,
@@ -84,7 +83,7 @@ def load_data(
     """Loads what --data names, else what a file was trained on, else what the environment names.
 
     Args:
-        asked: The value of --data.
+        arguments: With what `add_data` adds.
         record: The file's record; None where it has none.
         weights: The file.
         cluster: The workers that are to train on them, if there are several.
@@ -93,6 +92,9 @@ def load_data(
         ClothingGANError: See `data.load` and `cluster.check_source`; it says who named the images if --data
             did not.
     """
+    asked = arguments.data
+    fit = arguments.fit or (record.fit if record else "pad")
+    invert = arguments.invert or (record.invert if record else "auto")
     if asked:
         named, by = asked, None
     elif record:
@@ -100,11 +102,11 @@ def load_data(
     else:
         named, by = sources.default_source(), "which the environment variable CLOTHINGGAN_DATA names"
     try:
-        return _load(named, cluster)
+        return _load(named, fit, invert, cluster)
     except ClothingGANError as error:
         if record and not asked and (elsewhere := sources.source_in_environment()):
             try:
-                return _load(elsewhere, cluster)
+                return _load(elsewhere, fit, invert, cluster)
             except ClothingGANError as another:
                 raise ClothingGANError(f"{error}; and what CLOTHINGGAN_DATA names: {another}") from another
         if by is None or named in sources.KEYWORDS:
@@ -112,23 +114,11 @@ def load_data(
         raise ClothingGANError(f"{error} ({by})") from error
 
 
-def _load(source: str, cluster: Cluster | None) -> Dataset:
+def _load(source: str, fit: str, invert: str, cluster: Cluster | None) -> Dataset:
     check_source(cluster, source)
     if sources.is_from_tfds(source):
         import_tensorflow()  # Before TensorFlow Datasets does it, with all that it says.
-    return sources.load(source)
-
-
-def garment_class(text: str) -> int:
-    """A type for options: a class of Fashion-MNIST by its number or name, or a word of the name."""
-    wanted = text.lower().replace("_", " ").strip()
-    named = {str(index): index for index in range(len(CLASS_NAMES))}
-    for index, name in enumerate(CLASS_NAMES):
-        named |= dict.fromkeys([name.lower(), *re.split("[ /]", name.lower())], index)
-    if wanted not in named:
-        names = ", ".join(CLASS_NAMES)
-        raise argparse.ArgumentTypeError(f"'{text}' is none of the classes 0 to 9: {names}")
-    return named[wanted]
+    return sources.load(source, fit, invert)
 
 
 def add_model(parser: argparse.ArgumentParser, recorded: bool) -> None:
@@ -161,9 +151,23 @@ def add_data(parser: argparse.ArgumentParser, recorded: bool) -> None:
         "--data",
         metavar="SOURCE",
         type=nonempty,
-        help="fashion_mnist (Keras's cache, else its download), a folder with the four IDX files, "
-        "an .npz as Keras lays it out, tfds:NAME (from TensorFlow Datasets), or sample (built in) "
+        help="a folder of pictures, whose subfolders are classes; a folder of IDX or CSV files, or an .npz, "
+        "with images of 28x28; fashion_mnist (Keras's cache, else Debian's package, else its download), "
+        f"tfds:NAME (from TensorFlow Datasets), or sample (built in) (default: {default})",
+    )
+    default = "what the file records" if recorded else FITS[0]
+    parser.add_argument(
+        "--fit",
+        choices=FITS,
+        help="pictures that are not square get a border of their background's colour, or are cropped "
         f"(default: {default})",
+    )
+    default = "what the file records" if recorded else INVERSIONS[0]
+    parser.add_argument(
+        "--invert",
+        choices=INVERSIONS,
+        help="whether bright becomes dark: garments are to be bright on black; auto looks at the borders of "
+        f"pictures (default: {default})",
     )
 
 

@@ -12,17 +12,23 @@ def arrays_to_learn(preset: Preset, dataset: Dataset) -> np.ndarray | tuple[np.n
     """What a design learns from, as `batches` takes it.
 
     Returns:
-        The training images, (n, 28, 28) uint8; for a conditional design with their labels, (n,) int32.
+        The training images, (n, 28, 28) uint8; for a conditional design with their labels, (n,) int32, which
+        are all 0 where the images have none.
 
     Raises:
-        ClothingGANError: If the design learns with labels and there are none.
+        ClothingGANError: If the design learns with labels, and those that there are cannot be used.
     """
     if not preset.conditional:
         return dataset.train_images
-    if dataset.train_labels is None:
+    if dataset.labels_flaw:
         raise ClothingGANError(
-            f"{shown(dataset.source)} has no labels, which {preset.name} learns with; "
-            "name other data with --data"
+            f"{dataset.labels_flaw}; {preset.name} learns with labels: mend them, or leave them out",
+        )
+    if dataset.train_labels is None:
+        return dataset.train_images, np.zeros(len(dataset.train_images), np.int32)
+    if dataset.train_labels.max() >= preset.classes:
+        raise ClothingGANError(
+            f"{shown(dataset.source)} has more classes than the {preset.classes} of these networks"
         )
     return dataset.train_images, np.int32(dataset.train_labels)
 

@@ -1,84 +1,44 @@
-"""Where training images come from: Fashion-MNIST, files in its formats, or the built-in garments.
+"""Where training images come from: what ``--data`` names, and the data set that is made of it.
 
-Two formats are read. IDX, which Fashion-MNIST is published in, is described on Yann LeCun's MNIST
-page (http://yann.lecun.com/exdb/mnist/) and named in Fashion-MNIST's own README
-(https://github.com/zalandoresearch/fashion-mnist): two zero bytes, a byte for the type, a byte for
-the number of dimensions, each dimension as a big-endian 32-bit integer, and then the values.
-``.npz`` is NumPy's, with Keras's names for the arrays: ``x_train``, ``y_train``, ``x_test`` and
-``y_test``.
-
-A file may be cut short, or made to do harm. So in both formats the header is checked first, exactly
-what it promises is read, in small pieces, and nothing may follow. Nothing is ever unpickled.
+A source is a keyword, a folder, a file or a name of TensorFlow Datasets. What a file or an array in it is,
+its name tells: see `clothinggan.data.tree`. How it is read is in `clothinggan.data.formats` and
+`clothinggan.data.pictures`, what its numbers mean in `clothinggan.data.arrays`.
 """
 
-import gzip
 import hashlib
-import http.client
 import io
 import logging
-import math
 import os
 import re
-import stat
 import sys
-import urllib.error
-import urllib.request
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from clothinggan import files
 from clothinggan.checkpoint.record import Record
+from clothinggan.data import formats
+from clothinggan.data.arrays import SIZE, Labels, as_images
+from clothinggan.data.classes import CLASS_NAMES, recognise_fashion_mnist
+from clothinggan.data.download import IDX_FILES, fetch_fashion_mnist
+from clothinggan.data.formats import Flaw, Npz, opened
+from clothinggan.data.tree import File, Role, find_files, role_of
 from clothinggan.environment import is_installed
 from clothinggan.errors import ClothingGANError, shown
 
-CLASS_NAMES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
-
 SOURCES = (
-    "fashion_mnist, sample, a folder with the four IDX files, an .npz as Keras lays it out, "
+    "fashion_mnist, sample, a folder of pictures or of IDX files, a CSV or an .npz with images of 28 by 28, "
     "or tfds:NAME from TensorFlow Datasets"
 )
+KEYWORDS = ("fashion_mnist", "sample")
 
-# Keras's name of each array, and the IDX file that holds it.
-IDX_FILES = {
-    "x_train": "train-images-idx3-ubyte",
-    "y_train": "train-labels-idx1-ubyte",
-    "x_test": "t10k-images-idx3-ubyte",
-    "y_test": "t10k-labels-idx1-ubyte",
-}
-
-DOWNLOAD_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-DOWNLOAD_TIMEOUT = 30.0  # seconds: to connect, and to wait for each piece
-
-_SIZE = 28
-_MAX_IMAGES = 1_000_000  # more than this in a header is taken for a broken file
-_MAX_DOWNLOAD = 64 * 2**20  # bytes; the largest of the four files has 26 million
-_PIECE = 2**20  # bytes
-
-_IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-
-_Result = TypeVar("_Result")
-
-# Judges the shape and dtype that a header declares, then reads that array from the stream.
-_Receive = Callable[[BinaryIO, tuple[int, ...], np.dtype], np.ndarray]
+_TFDS = "tfds:"
+_LISTED = 5  # files in a message
+_PIXELS = SIZE * SIZE
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +48,15 @@ class Dataset:
     Attributes:
         source: What `load` reads these images from again.
         train_images: uint8 of shape (n, 28, 28), from 0 (background) to 255; n is at least 1.
-        train_labels: uint8 of shape (n,), each an index of `CLASS_NAMES`; or None.
+        train_labels: uint8, or uint16 for more than 256 classes, of shape (n,), each an index of
+            `class_names`; or None.
         test_images: uint8 of shape (m, 28, 28); or None.
-        test_labels: uint8 of shape (m,); or None.
+        test_labels: As `train_labels`, of shape (m,); or None.
+        class_names: The classes' names; None where there are no labels.
+        origin: What a user may want to know of where the images came from: the cache, what borders told.
+        notes: Lines for the user: what was scaled, numbered anew, left out.
+        labels_flaw: A line on why the labels that there are cannot be used; empty where they can.
+        is_fashion_mnist: Whether these are Fashion-MNIST's images, in whatever order and division.
     """
 
     source: str
@@ -98,6 +64,17 @@ class Dataset:
     train_labels: np.ndarray | None = None
     test_images: np.ndarray | None = None
     test_labels: np.ndarray | None = None
+    class_names: tuple[str, ...] | None = None
+    origin: str = ""
+    notes: tuple[str, ...] = ()
+    labels_flaw: str = ""
+    is_fashion_mnist: bool = False
+
+    def __post_init__(self) -> None:
+        """Calls classes by their numbers where nobody has named them."""
+        if self.train_labels is not None and self.class_names is None:
+            names = tuple(map(str, range(int(self.train_labels.max()) + 1)))
+            object.__setattr__(self, "class_names", names)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -108,6 +85,19 @@ class Dataset:
                 digest.update(f"{array.shape}\n".encode())
                 digest.update(np.ascontiguousarray(array))
         return digest.hexdigest()
+
+    @property
+    def class_count(self) -> int:
+        """How many classes a conditional design learns: one where there are no labels."""
+        return len(self.class_names or ()) or 1
+
+    @property
+    def description(self) -> str:
+        """The source, where its images came from, and how many there are: a line for the user."""
+        origin = f" ({self.origin})" if self.origin else ""
+        count = len(self.class_names or ())
+        classes = f", {count:,} {'class' if count == 1 else 'classes'}" if count else ""
+        return f"{shown(self.source)}{origin}: {len(self.train_images):,} training images of 28x28{classes}"
 
     def take(self, examples: int) -> "Dataset":
         """Returns the same data with the first ``examples`` training images only, as views.
@@ -128,13 +118,43 @@ class Dataset:
         """Returns what a run with ``--examples`` takes of this: all where that is None or not less."""
         return self.take(examples) if examples and examples < len(self.train_images) else self
 
+    def classified_as(self, names: Sequence[str]) -> "Dataset":
+        """Returns the same data with its classes numbered as in `names`; without labels where that is empty.
+
+        Raises:
+            ClothingGANError: If there are labels of other classes, or none.
+        """
+        if tuple(names) == (self.class_names or ()):
+            return self
+        if not names:
+            return replace(self, train_labels=None, test_labels=None, class_names=None)
+        if self.class_names is None:
+            flaw = f": {self.labels_flaw}" if self.labels_flaw else ""
+            raise ClothingGANError(f"{shown(self.source)} has no labels{flaw}")
+        known = {name: number for number, name in enumerate(names)}
+        strangers = [name for name in self.class_names if name not in known]
+        if not strangers:
+            numbers = np.array([known[name] for name in self.class_names])
+        elif len(self.class_names) <= len(names) and all(name.isdecimal() for name in self.class_names):
+            numbers = np.arange(len(self.class_names))
+        else:
+            raise ClothingGANError(
+                f"{shown(self.source)} has the class {shown(strangers[0])}, which is none of "
+                f"{shown(', '.join(names[:_LISTED]))}{' and others' if len(names) > _LISTED else ''}"
+            )
+        numbers = numbers.astype(np.uint8 if len(names) <= 256 else np.uint16)
+        test_labels = None if self.test_labels is None else numbers[self.test_labels]
+        return replace(
+            self, train_labels=numbers[self.train_labels], test_labels=test_labels, class_names=tuple(names)
+        )
+
     def was_trained_on(self, record: Record) -> bool:
         """Returns whether a run's training images are the first of these."""
         return self.trained_on(record.examples).fingerprint == record.fingerprint
 
 
 def is_from_tfds(source: str) -> bool:
-    """Whether TensorFlow Datasets loads a source, which imports TensorFlow for it."""
+    """Returns whether TensorFlow Datasets loads a source, which imports TensorFlow for it."""
     return source.startswith(_TFDS)
 
 
@@ -162,73 +182,385 @@ def resolve(source: str) -> str:
         raise _unknown(source) from error
 
 
-def load(source: str) -> Dataset:
+def load(source: str, fit: str = "pad", invert: str = "auto") -> Dataset:
     """Loads the images of a source.
 
     Args:
         source: One of
 
-            - ``fashion_mnist``: Fashion-MNIST from Keras's cache, which is filled by download;
+            - ``fashion_mnist``: Fashion-MNIST from Keras's cache, from Debian's package, or downloaded;
             - ``sample``: the built-in garments of `clothinggan.data.sample`;
-            - the path of a folder with the files of `IDX_FILES`, each gzipped (``.gz``) or not;
-            - the path of an ``.npz`` with arrays named as Keras does;
+            - the path of a folder of pictures, whose subfolders are classes;
+            - the path of a folder with IDX files, CSV files or ``.npz`` files whose names tell training from
+              test images and, but for CSV, images from labels; or of one of these files;
+            - the path of an ``.npz``, ``.npy``, CSV or IDX file with images of 28 by 28;
             - ``tfds:NAME``, as ``tfds:fashion_mnist``: a data set of TensorFlow Datasets with the
               features `image` and `label`, in its own folder or downloaded by it.
 
             Only the training images are required. A file or folder that is named as one of the
             keywords can be reached as ``./sample``.
+        fit: How pictures that are not square are made so, one of `clothinggan.checkpoint.record.FITS`.
+        invert: Whether bright becomes dark, one of `clothinggan.checkpoint.record.INVERSIONS`; ``auto``
+            looks at the borders of pictures, and leaves arrays as they are.
 
     Returns:
         The data set; its ``source`` is that of `resolve`.
 
     Raises:
         ClothingGANError: If there is no such source, or its images cannot be had. The message is
-            one line that names the file and says what is wrong with it and what to do.
+            one line that names the file and says what is wrong with it and what to do. Labels that cannot be
+            used are no reason: `Dataset.labels_flaw` says so.
     """
     source = resolve(source)
-    if source in KEYWORDS:
-        return KEYWORDS[source]()
-    if is_from_tfds(source):
-        return _load_tfds(source)
-    if os.path.isdir(source):
-        return _load_folder(source)
-    if os.path.lexists(source):
-        return _load_npz(source)
+    try:
+        if source == "sample":
+            return _load_sample()
+        if source == "fashion_mnist":
+            return _load_fashion_mnist(invert)
+        if is_from_tfds(source):
+            return _assemble(_read_tfds(source), invert)
+        if os.path.isdir(source):
+            return _load_folder(source, fit, invert)
+        if os.path.lexists(source):
+            return _assemble(_read_named_file(source), invert)
+    except Flaw as flaw:
+        raise _refusal(f"{source}:", flaw) from flaw
+    except OSError as error:
+        raise _refusal(f"{error.filename or source}:", error.strerror or error) from error
     raise _unknown(source)
 
 
 def _load_sample() -> Dataset:
     from clothinggan.data.sample import make_split
 
-    return Dataset("sample", *make_split("train"), *make_split("test"))
+    return Dataset("sample", *make_split("train"), *make_split("test"), class_names=CLASS_NAMES)
 
 
-def _load_fashion_mnist() -> Dataset:
-    cache = os.path.expanduser(os.environ.get("KERAS_HOME") or "~/.keras")
-    return _gather("fashion_mnist", partial(_read_cached, Path(cache, "datasets", "fashion-mnist")))
+def _load_fashion_mnist(invert: str) -> Dataset:
+    arrays, origin = fetch_fashion_mnist()
+    parts = {name: _Part(array, "fashion_mnist:") for name, array in arrays.items()}
+    content = _Content("fashion_mnist", parts, class_names=np.array(CLASS_NAMES))
+    return replace(_assemble(content, invert), origin=origin, is_fashion_mnist=True)
 
 
-def _load_folder(source: str) -> Dataset:
+def _load_folder(source: str, fit: str, invert: str) -> Dataset:
+    present = {entry.name for entry in os.scandir(source) if not entry.is_dir()}
+    published = {
+        key: os.path.join(source, next(name for name in (name, f"{name}.gz") if name in present))
+        for key, name in IDX_FILES.items()
+        if present & {name, f"{name}.gz"}
+    }
+    if "x_train" in published:
+        return _assemble(_read_group(source, _Group("idx", published)), invert)
+    from clothinggan.data.pictures import is_picture, read_pictures
+
+    files = find_files(source)
+    others = [file for file in files if not is_picture(file)]
+    holds_idx = any(group.form == "idx" for group in _groups(others))
+    if holds_idx or len(others) == len(files):
+        return _assemble(_read_folder(source, others), invert)
+    pictures = read_pictures(Path(source), files, fit, invert)
+    arrays = {
+        "x_train": pictures.train_images,
+        "y_train": pictures.train_labels,
+        "x_test": pictures.test_images,
+        "y_test": pictures.test_labels,
+    }
+    parts = {name: _Part(array, f"{source}:") for name, array in arrays.items() if array is not None}
+    names = None if pictures.class_names is None else np.array(pictures.class_names)
+    content = _Content(source, parts, list(pictures.notes), names)
+    return replace(_assemble(content, "no"), origin=pictures.finding)
+
+
+# What a source holds, and the data set that is made of it.
+
+
+@dataclass
+class _Part:
+    """An array of a source, or why it cannot be had, and what messages call it: a path, or more."""
+
+    array: np.ndarray | None
+    place: str
+    flaw: Flaw | None = None
+
+
+@dataclass
+class _Content:
+    """What a source holds: arrays by Keras's names for them, as they are, and the names of classes."""
+
+    source: str
+    parts: dict[str, _Part]
+    notes: list[str] = field(default_factory=list)
+    class_names: np.ndarray | None = None
+
+
+def _assemble(content: _Content, invert: str) -> Dataset:
+    """Makes a data set of what a source holds, with bright and dark exchanged where `invert` is ``yes``."""
+    parts, notes = content.parts, content.notes
+    if "x_train" not in parts:
+        raise Flaw(
+            f"holds no training images, which are pictures, {IDX_FILES['x_train']} (or .gz) in a folder, or "
+            "x_train in an .npz"
+        )
+    images = {}
+    for name in ("x_train", "x_test"):
+        if name in parts:
+            part = parts[name]
+            try:
+                if part.flaw:
+                    raise part.flaw
+                images[name], said = as_images(part.array)
+            except Flaw as flaw:
+                raise _refusal(part.place, flaw) from flaw
+            if said and said not in notes:
+                notes.append(said)
+    if invert == "yes":
+        images = {name: 255 - array for name, array in images.items()}
+        notes.append("--invert yes: bright is dark, and dark is bright")
+    flaw, labels, of_classes = "", {}, None
+    if "y_train" in parts:
+        part = parts["y_train"]
+        try:
+            of_classes = Labels(_fitting(part, images["x_train"]), content.class_names)
+            labels["y_train"] = of_classes.numbers
+            if of_classes.are_numbered_anew:
+                notes.append(f"labels are numbered anew: {_spread(of_classes.names)} are their names now")
+        except Flaw as found:
+            flaw = f"{shown(part.place)} {found}"
+            notes.append(f"trained without labels: {flaw}")
+    if "y_test" in parts and "x_test" in images and of_classes:
+        part = parts["y_test"]
+        try:
+            labels["y_test"] = of_classes.number(_fitting(part, images["x_test"]))
+        except Flaw as found:
+            notes.append(f"the test images' labels are left out: {shown(part.place)} {found}")
+    sets = [(images[name], labels.get(f"y{name[1:]}")) for name in images]
+    is_known, has_its_labels = recognise_fashion_mnist(sets)
+    class_names = of_classes.names if of_classes else None
+    if has_its_labels and class_names == tuple("0123456789"):
+        class_names = CLASS_NAMES
+    return Dataset(
+        content.source,
+        images["x_train"],
+        labels.get("y_train"),
+        images.get("x_test"),
+        labels.get("y_test"),
+        class_names,
+        notes=tuple(notes),
+        labels_flaw=flaw,
+        is_fashion_mnist=is_known,
+    )
+
+
+def _fitting(part: _Part, images: np.ndarray) -> np.ndarray:
+    """Returns labels that are as many as the images."""
+    if part.flaw:
+        raise part.flaw
+    if len(part.array) != len(images):
+        raise Flaw(f"has the shape {part.array.shape}; a label for each of {len(images)} images is expected")
+    return part.array
+
+
+def _spread(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:3])} to {names[-1]}" if len(names) > 4 else ", ".join(names)
+
+
+# Files that belong together.
+
+
+@dataclass
+class _Group:
+    """Files of one data set.
+
+    Attributes:
+        form: "idx", "csv" or "npz".
+        files: By what each holds, as x_train; in CSV, which holds both, as _train.
+    """
+
+    form: str
+    files: dict[str, str]
+
+    def add(self, role: Role, path: str) -> None:
+        """Takes a file in; of two that hold the same the first one counts."""
+        self.files.setdefault(f"{role.kind}_{role.split}", path)
+
+    @property
+    def training_file(self) -> str | None:
+        """Where the training images are."""
+        return self.files.get("x_train") or self.files.get("_train")
+
+
+def _form_of(name: str) -> str | None:
+    """Returns what a file is by its name, among others in a folder."""
+    lower = name.lower().removesuffix(".gz")
+    for ending in ("npz", "csv"):
+        if lower.endswith(f".{ending}"):
+            return ending
+    return "idx" if re.search(r"[-._]ubyte|idx\d|\.idx$", lower) else None
+
+
+def _read_folder(source: str, files: Sequence[File]) -> _Content:
+    """Reads the one data set in a folder whose files are arrays."""
+    groups = _groups(files)
+    # Who gives the same images in two forms calls them alike.
+    groups = [group for group in groups if group.form == "idx"] or groups
+    if len(groups) == 1:
+        return _read_group(source, groups[0])
+    found = [group.training_file for group in groups]
+    found = found or [file.path for file in files if _form_of(file.parts[-1]) in ("npz", "csv")]
+    if len(found) > 1:
+        ways = " or ".join(f"--data {shown(path)}" for path in found[:_LISTED])
+        more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+        raise ClothingGANError(f"{shown(source)}: holds several data sets; say which with {ways}{more}")
+    return _read_alone(source, found[0]) if found else _Content(source, {})
+
+
+def _groups(files: Iterable[File]) -> list[_Group]:
+    """Returns the data sets in a folder that have training images, by the names of their files."""
+    groups: dict[tuple, _Group] = {}
+    for file in files:
+        *folders, name = file.parts
+        if not (form := _form_of(name)):
+            continue
+        role = role_of(name)
+        if not role.split or not (role.kind or form == "csv"):
+            continue
+        # Some tools unpack a file into a folder of its name.
+        if folders and role.kind and role_of(folders[-1]) == role:
+            folders.pop()
+        groups.setdefault((*folders, form, role.family), _Group(form, {})).add(role, file.path)
+    found = [group for group in groups.values() if group.training_file]
+    return [group for group in found if group.form != "csv" or _has_images(group.training_file)]
+
+
+def _has_images(path: str) -> bool:
     try:
-        present = set(os.listdir(source))
-    except OSError as error:
-        raise _refusal(source, error.strerror) from error
-
-    def read(name: str, receive: _Receive) -> np.ndarray | None:
-        for ending in ("", ".gz"):
-            if IDX_FILES[name] + ending in present:
-                path = Path(source, IDX_FILES[name] + ending)
-                return _read_file(path, partial(_read_idx, receive, ending == ".gz"))
-        return None
-
-    return _gather(source, read)
+        with opened(path) as file:
+            return formats.is_csv_of_images(file)
+    except Flaw:
+        return False
 
 
-def _load_npz(source: str) -> Dataset:
-    return _read_file(Path(source), partial(_read_npz, source))
+def _read_named_file(source: str) -> _Content:
+    """Reads the file that a user names, with the files beside it that belong to it."""
+    folder, name = os.path.split(source)
+    role, form = role_of(name), _form_of(name)
+    if form and role.split and (role.kind or form == "csv"):
+        group = _Group(form, {})
+        group.add(role, source)
+        for other in sorted(os.listdir(folder)):
+            other_role = role_of(other)
+            if _form_of(other) == form and other_role.split and other_role.family == role.family:
+                group.add(other_role, os.path.join(folder, other))
+        if group.training_file:
+            return _read_group(source, group)
+    return _read_alone(source, source)
 
 
-def _load_tfds(source: str) -> Dataset:
+def _read_alone(source: str, path: str) -> _Content:
+    """Reads a file that holds all there is."""
+    with opened(path) as file:
+        # What calls itself so is told what is wrong with it as such.
+        named = [ending for ending in ("npz", "npy") if path.lower().endswith(f".{ending}")]
+        form = named[0] if named else formats.form_of(file)
+        if form == "npz":
+            return _read_npz(source, path, Npz(file))
+    if form == "csv":
+        return _read_csv_files(source, {"_train": path})
+    read = formats.read_npy if form == "npy" else formats.read_idx
+    return _transposed(_Content(source, {"x_train": _read_part(path, read)}), path)
+
+
+def _read_group(source: str, group: _Group) -> _Content:
+    files = _with_tests(group.files)
+    if group.form == "csv":
+        return _read_csv_files(source, files)
+    read = formats.read_idx if group.form == "idx" else formats.read_only_array
+    content = _Content(source, {key: _read_part(path, read) for key, path in files.items()})
+    return _transposed(content, group.training_file) if group.form == "idx" else content
+
+
+def _with_tests(found: dict[str, str]) -> dict[str, str]:
+    """Returns what there is by its role; what is for validation is for tests where nothing else is."""
+    if any(key.endswith("_test") for key in found):
+        return {key: what for key, what in found.items() if not key.endswith("_val")}
+    return {key.replace("_val", "_test"): what for key, what in found.items()}
+
+
+def _read_part(path: str, read: Callable[[BinaryIO], np.ndarray]) -> _Part:
+    try:
+        with opened(path) as file:
+            return _Part(read(file), f"{path}:")
+    except Flaw as flaw:
+        return _Part(None, f"{path}:", flaw)
+
+
+def _read_csv_files(source: str, paths: dict[str, str]) -> _Content:
+    content = _Content(source, {})
+    for key, path in paths.items():
+        split = key.rpartition("_")[2]
+        try:
+            with opened(path) as file:
+                images, labels = formats.read_csv(file)
+        except Flaw as flaw:
+            raise _refusal(f"{path}:", flaw) from flaw
+        content.parts[f"x_{split}"] = _Part(images, f"{path}:")
+        if labels is not None:
+            content.parts[f"y_{split}"] = _Part(labels, f"{path}:")
+    return _transposed(content, next(iter(paths.values())))
+
+
+def _read_npz(source: str, path: str, archive: Npz) -> _Content:
+    """Reads an ``.npz`` that holds all there is."""
+    found: dict[str, str] = {}
+    for name in archive.names:
+        role = role_of(name)
+        if role.kind and not role.family:
+            key = f"{role.kind}_{role.split or 'train'}"
+            if key in found:
+                raise Flaw(f"holds both {found[key]} and {name}; leave one of them out")
+            found[key] = name
+    if not found and len(archive.names) == 1:
+        found["x_train"] = archive.names[0]
+    if not found and archive.names:
+        listed = ", ".join(shown(name) for name in archive.names[:_LISTED])
+        raise Flaw(
+            f"holds no training images by its names ({listed}); save them as x_train, and labels as y_train"
+        )
+    if "classes" in archive.names:
+        found["classes"] = "classes"
+    content = _Content(source, {})
+    for key, name in _with_tests(found).items():
+        try:
+            content.parts[key] = _Part(archive.read(name), f"{path}: {name}")
+        except Flaw as flaw:
+            content.parts[key] = _Part(None, f"{path}:", flaw)
+    classes = content.parts.pop("classes", None)
+    if classes and classes.array is not None and classes.array.dtype.kind in "US":
+        content.class_names = classes.array
+    elif classes:  # Of each image, as `display --export` writes them.
+        content.parts.setdefault("y_train", classes)
+    return content
+
+
+def _transposed(content: _Content, path: str) -> _Content:
+    """Turns the images of EMNIST, which stores them with rows and columns exchanged."""
+    if not re.search(r"(?<![a-z])emnist", os.path.basename(path).lower()):
+        return content
+    for name in ("x_train", "x_test"):
+        part = content.parts.get(name)
+        if part and part.array is not None and part.array.size % _PIXELS == 0:
+            images = part.array.reshape(len(part.array), SIZE, -1)
+            if images.shape[2] == SIZE:
+                part.array = images.swapaxes(1, 2)
+    content.notes.append("EMNIST stores its images lying on their side: they are turned upright")
+    return content
+
+
+# TensorFlow Datasets.
+
+
+def _read_tfds(source: str) -> _Content:
     name = source.removeprefix(_TFDS)
     # What else TensorFlow Datasets takes for a name leads to other people's programs.
     if not re.fullmatch(r"\w+(/[\w.+-]+)?(:\d[\w.*]*)?", name, re.ASCII):
@@ -241,14 +573,10 @@ def _load_tfds(source: str) -> Dataset:
 
     try:
         builder = tfds.builder(name)
-        features = dict(builder.info.features)
-        image = features.get("image")
-        if image is None or image.shape not in ((_SIZE, _SIZE), (_SIZE, _SIZE, 1)):
+        image = dict(builder.info.features).get("image")
+        if image is None or image.shape not in ((SIZE, SIZE), (SIZE, SIZE, 1), (SIZE, SIZE, 3)):
             shape = "no images" if image is None else f"images of the shape {image.shape}"
-            raise _Flaw(f"holds {shape}; images of {_SIZE} by {_SIZE} are expected")
-        classes = getattr(features.get("label"), "num_classes", None) or 0
-        if classes > len(CLASS_NAMES):
-            raise _Flaw(f"has {classes} classes; {len(CLASS_NAMES)} at most are expected")
+            raise Flaw(f"holds {shape}; images of {SIZE} by {SIZE} are expected")
         if not builder.is_prepared():
             _say(f"preparing {name} in {builder.data_dir}; without a network that takes minutes to fail")
             # Its own lines, and one for each of its trials, would stand among ours.
@@ -256,9 +584,9 @@ def _load_tfds(source: str) -> Dataset:
             logging.getLogger("urllib3").setLevel(logging.ERROR)
             with redirect_stdout(io.StringIO()):
                 builder.download_and_prepare()
-        return _gather(source, partial(_read_prepared, builder))
-    except _Flaw as flaw:
-        raise _refusal(source, flaw) from flaw
+        return _transposed(_read_prepared(source, builder), name.replace("/", "-"))
+    except Flaw as flaw:
+        raise _refusal(f"{source}:", flaw) from flaw
     except ClothingGANError:
         raise
     except Exception as error:  # its own, the network's, TensorFlow's
@@ -268,234 +596,44 @@ def _load_tfds(source: str) -> Dataset:
         ) from error
 
 
-_TFDS = "tfds:"
-KEYWORDS = {"fashion_mnist": _load_fashion_mnist, "sample": _load_sample}
-
-
-def _gather(source: str, read: Callable[[str, _Receive], np.ndarray | None]) -> Dataset:
-    """Makes a data set of what ``read`` returns for each name of `IDX_FILES`: None if absent."""
-
-    def read_split(split: str) -> tuple[np.ndarray | None, np.ndarray | None]:
-        images = read(f"x_{split}", _receive_images)
-        if images is None:
-            return None, None
-        return images, read(f"y_{split}", partial(_receive_labels, count=len(images)))
-
-    train_images, train_labels = read_split("train")
-    if train_images is None:
-        raise ClothingGANError(
-            f"{shown(source)}: holds no training images, which are {IDX_FILES['x_train']} "
-            "(or .gz) in a folder and x_train in an .npz; name other images with --data"
-        )
-    return Dataset(source, train_images, train_labels, *read_split("test"))
-
-
-def _read_prepared(builder: Any, name: str, receive: _Receive) -> np.ndarray | None:
-    """Reads one array of a data set of TensorFlow Datasets: the feature of one split."""
+def _read_prepared(source: str, builder: Any) -> _Content:
+    """Reads a data set that TensorFlow Datasets has made its files of."""
     import tensorflow_datasets as tfds
 
-    part, split = name.split("_")
-    feature = {"x": "image", "y": "label"}[part]
-    if split not in builder.info.splits or feature not in builder.info.features:
-        return None
-    count = builder.info.splits[split].num_examples
-    if not 1 <= count <= _MAX_IMAGES:
-        raise _Flaw(f"declares {count} images; 1 to {_MAX_IMAGES} are expected")
+    content = _Content(source, {})
+    splits = {f"_{split}": split for split in ("train", "test", "validation") if split in builder.info.splits}
+    splits = _with_tests({key.replace("validation", "val"): split for key, split in splits.items()})
+    features = {"x": "image", "y": "label"}
     # One file after the other: the images' order, and with it their fingerprint, is always the same.
     one_by_one = tfds.ReadConfig(interleave_cycle_length=1)
-    examples = builder.as_dataset(split=split, batch_size=1_000, read_config=one_by_one)
-    array = np.concatenate([batch[feature] for batch in tfds.as_numpy(examples)])
-    return receive(io.BytesIO(array.tobytes()), array.shape, array.dtype)
+    for key, split in splits.items():
+        count = builder.info.splits[split].num_examples
+        if not 1 <= count <= formats.MAX_IMAGES:
+            raise Flaw(f"declares {count} images; 1 to {formats.MAX_IMAGES} are expected")
+        examples = builder.as_dataset(split=split, batch_size=1_000, read_config=one_by_one)
+        held = [kind for kind, feature in features.items() if feature in builder.info.features]
+        batches: dict[str, list[np.ndarray]] = {kind: [] for kind in held}
+        for batch in tfds.as_numpy(examples):
+            for kind in held:
+                batches[kind].append(batch[features[kind]])
+        for kind, arrays in batches.items():
+            content.parts[kind + key] = _Part(np.concatenate(arrays), f"{source}: {features[kind]}")
+    names = getattr(dict(builder.info.features).get("label"), "names", None)
+    # Without names of its own it calls classes by their numbers, also those that there are none of.
+    if names and names != [str(number) for number in range(len(names))]:
+        content.class_names = np.array(names)
+    return content
 
 
-# Keras's cache, and the download into it.
-
-
-def _read_cached(folder: Path, name: str, receive: _Receive) -> np.ndarray:
-    """Reads a file of Keras's cache, and downloads it where it is missing or broken.
-
-    Keras trusts whatever lies there: on a file that a crash cut short it fails for ever after.
-    """
-    path = folder / f"{IDX_FILES[name]}.gz"
-    read = partial(_read_idx, receive, True)
-    broken = ""
-    if os.path.lexists(path):
-        try:
-            with _opened(path) as file:
-                return read(file)
-        except _Flaw as flaw:
-            _say(f"{shown(path)}: {flaw}; downloading it again")
-            broken = f"{shown(path)}: {flaw}, and "
-    url = DOWNLOAD_URL + path.name
-    try:
-        content = _download(url)
-        array = read(io.BytesIO(content))
-    except _Flaw as flaw:
-        raise ClothingGANError(
-            f"{broken}the download {url} {flaw}; try again, or use "
-            "--data FOLDER with Fashion-MNIST's four files, or --data sample"
-        ) from flaw
-    _keep(content, path)
-    return array
-
-
-def _download(url: str) -> bytes:
-    try:
-        with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as response:
-            size = f" ({response.length:,} bytes)" if response.length else ""
-            _say(f"downloading {url}{size}")
-            return response.read(_MAX_DOWNLOAD)
-    except (OSError, http.client.HTTPException, ValueError) as error:  # the last of a proxy's address
-        # A plain URLError wraps what happened; an HTTPError is what happened.
-        is_http = isinstance(error, urllib.error.HTTPError)
-        reason = error if is_http else getattr(error, "reason", error)
-        raise _Flaw(f"failed ({shown(reason)})") from error
-
-
-def _keep(content: bytes, path: Path) -> None:
-    """Writes a download to the cache; where that cannot be, this run can still go on without."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with files.atomic_write(path) as temporary:
-            temporary.write_bytes(content)
-    except (OSError, ClothingGANError) as error:
-        _say(f"not kept for the next time: {shown(error)}")
+# Messages.
 
 
 def _say(line: str) -> None:
     print(f"clothinggan: {line}", file=sys.stderr, flush=True)
 
 
-# The two formats.
-
-
-class _Flaw(Exception):
-    """What is wrong with the content of a file; the message goes on from the file's name."""
-
-
-def _read_idx(receive: _Receive, gzipped: bool, file: BinaryIO) -> np.ndarray:
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    stream = gzip.GzipFile(fileobj=file) if gzipped else file
-    try:
-        shape, dtype = _read_idx_header(stream)
-        promised = math.prod(shape) * dtype.itemsize
-        # Or else gigabytes of padding, or of empty gzip members, would be read to the end.
-        if size > 1.01 * promised + 1000:
-            raise _Flaw("is larger than its header says")
-        return receive(stream, shape, dtype)
-    except EOFError as error:
-        raise _Flaw("is cut short") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise _Flaw("is damaged: it cannot be gunzipped") from error
-
-
-def _read_idx_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
-    magic = stream.read(4)
-    if len(magic) < 4:
-        raise EOFError
-    if magic[:2] != b"\0\0" or magic[2] not in _IDX_TYPES or magic[3] > 4:
-        raise _Flaw("is not an IDX file of images or labels")
-    dimensions = stream.read(4 * magic[3])
-    if len(dimensions) < 4 * magic[3]:
-        raise EOFError
-    return tuple(np.frombuffer(dimensions, ">u4").tolist()), np.dtype(_IDX_TYPES[magic[2]])
-
-
-def _read_npz(source: str, file: BinaryIO) -> Dataset:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return _gather(source, partial(_read_member, archive))
-    except (_Flaw, ClothingGANError, MemoryError):
-        raise
-    except Exception as error:  # on garbage, zipfile and NumPy raise a dozen unrelated exceptions
-        raise _Flaw("is not an .npz file, or a damaged one") from error
-
-
-def _read_member(archive: zipfile.ZipFile, name: str, receive: _Receive) -> np.ndarray | None:
-    """Reads one array of an ``.npz``; `numpy.load` would take the memory first and check later."""
-    if f"{name}.npy" not in archive.namelist():
-        return None
-    member = archive.getinfo(f"{name}.npy")
-    # What NumPy writes, and what zipfile inflates no further than asked.
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise _Flaw(f"{name} is compressed in a way that NumPy does not use")
-    with archive.open(member) as stream:
-        if np.lib.format.read_magic(stream) != (1, 0):
-            raise _Flaw(f"{name} is not an array in version 1.0 of NumPy's format")
-        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
-        if fortran_order:
-            raise _Flaw(f"{name} is in Fortran order; save numpy.ascontiguousarray({name}) instead")
-        try:
-            return receive(stream, shape, dtype)
-        except _Flaw as flaw:
-            raise _Flaw(f"{name} {flaw}") from flaw
-
-
-# What both formats have in common: a header that declares an array, and the array.
-
-
-def _receive_images(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    if dtype != np.uint8:
-        raise _Flaw(f"holds {dtype.name} values; images are expected as uint8 from 0 to 255")
-    if shape[1:] not in ((_SIZE, _SIZE), (_SIZE, _SIZE, 1)):
-        raise _Flaw(f"has the shape {shape}; images of {_SIZE} by {_SIZE} are expected")
-    if not 1 <= shape[0] <= _MAX_IMAGES:
-        raise _Flaw(f"declares {shape[0]} images; 1 to {_MAX_IMAGES} are expected")
-    return _read_exactly(stream, shape, dtype).reshape(-1, _SIZE, _SIZE)
-
-
-def _receive_labels(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype, count: int) -> np.ndarray:
-    classes = len(CLASS_NAMES)
-    if dtype.kind not in "iu":
-        raise _Flaw(f"holds {dtype.name} values; labels are expected as integers")
-    if shape != (count,):
-        raise _Flaw(f"has the shape {shape}; one label for each of the {count} images is expected")
-    labels = _read_exactly(stream, shape, dtype)
-    if labels.min() < 0 or labels.max() >= classes:
-        raise _Flaw(f"holds {labels.min()} to {labels.max()}; labels are from 0 to {classes - 1}")
-    return labels.astype(np.uint8, copy=False)
-
-
-def _read_exactly(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    array = np.empty(shape, dtype)  # takes no memory until it is filled: an empty promise is cheap
-    content = memoryview(array.reshape(-1).view(np.uint8))
-    for start in range(0, len(content), _PIECE):
-        piece = content[start : start + _PIECE]
-        if stream.readinto(piece) < len(piece):
-            raise _Flaw(f"is cut short: its header promises {len(content)} bytes")
-    if stream.read(1):
-        raise _Flaw(f"goes on after the {len(content)} bytes that its header promises")
-    return array
-
-
-# Files and messages.
-
-
-def _read_file(path: Path, read: Callable[[BinaryIO], _Result]) -> _Result:
-    try:
-        with _opened(path) as file:
-            return read(file)
-    except _Flaw as flaw:
-        raise _refusal(path, flaw) from flaw
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    try:
-        # Opening a pipe would wait for somebody to write to it; a device may have no end.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise _refusal(path, "is not a regular file")
-        with open(path, "rb") as file:
-            yield file
-    except OSError as error:
-        raise _refusal(path, error.strerror or error) from error
-    except MemoryError as error:
-        raise _refusal(path, "does not fit into memory") from error
-
-
-def _refusal(path: Path | str, why: object) -> ClothingGANError:
-    return ClothingGANError(f"{shown(path)}: {why}; replace it, or name other images with --data")
+def _refusal(place: str, why: object) -> ClothingGANError:
+    return ClothingGANError(f"{shown(place)} {why}; replace it, or name other images with --data")
 
 
 def _unknown(source: str) -> ClothingGANError:

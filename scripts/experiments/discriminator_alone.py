@@ -71,7 +71,7 @@ def main() -> int:
     from clothinggan.checkpoint.restore import restore_gan
 
     gan, record = restore_gan(file), file.record  # A file without a run is refused before any download.
-    dataset = options.load_data(arguments.data, record, arguments.weights).trained_on(record.examples)
+    dataset = options.load_data(arguments, record, arguments.weights).trained_on(record.examples)
     print("| steps | d_loss | right on real | right on generated |\n| ---: | ---: | ---: | ---: |")
     for report in learn_alone(gan, record, dataset, arguments.steps):
         print("| {steps:,} | {d_loss:.3f} | {real:.1%} | {fake:.1%} |".format(**report), flush=True)

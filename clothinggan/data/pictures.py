@@ -1,0 +1,447 @@
+"""A folder of pictures of any size and kind as 28x28 greys, bright on black.
+
+A picture is fitted into the square as Fashion-MNIST was made (Xiao et al., 2017, section 2): edges of the
+background's colour are trimmed, the longer side is resized to 28 pixels, and the background's colour is laid
+around what is there. Fashion-MNIST took every so-manieth pixel and sharpened; here pixels are averaged. A
+picture of 28x28 stays as it is.
+
+Files may be broken, or made to do harm: a header bounds what is decoded, and what cannot be read is left out.
+"""
+
+import hashlib
+import os
+import stat
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from clothinggan import cache
+from clothinggan.checkpoint.record import MAX_CLASS_NAME
+from clothinggan.data.arrays import SIZE
+from clothinggan.data.formats import MAX_IMAGES, Flaw
+from clothinggan.data.tree import File
+from clothinggan.environment import core_count
+from clothinggan.errors import shown
+from clothinggan.progress import show_progress
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff")
+
+MIN_SIDE = 4  # pixels
+MAX_PIXELS = 2**26
+MAX_BYTES = 2**28  # of a file
+MAX_LEFT_OUT = 0.1  # of all pictures
+HELD_OUT = 10  # one of so many is a test image
+
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "WEBP", "TIFF")
+_CLOSE = 13  # levels: what is closer to the background's colour is background: the paper's 5 %
+_HALO = 0.1  # of the largest contrast: a JPEG has so much around an edge
+_DRAFT = 256  # pixels: a JPEG is decoded no finer than twice this
+_BRIGHT = 127.5
+_NAMED = 5  # files in a line
+_BATCH = 32  # pictures that a thread reads at once
+_CACHE_VERSION = 1
+_CACHED = 8  # folders
+_TRAINING = ("train", "training")
+_TEST = ("test", "testing", "val", "valid", "validation")
+# What turns a picture upright, by its EXIF orientation.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of a folder.
+
+    Attributes:
+        train_images: (n, 28, 28) uint8, in an order that follows from what they show.
+        train_labels: (n,) integers, each an index of `class_names`; None where there are no subfolders.
+        test_images: (m, 28, 28) uint8; None where a single picture is all there is.
+        test_labels: (m,) integers; or None.
+        class_names: In the order of the classes; None where there are no subfolders.
+        finding: What the borders told, and what was done about it, for the line that names the source.
+        notes: Lines for the user: what was left out, what was held out.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray | None
+    test_images: np.ndarray | None
+    test_labels: np.ndarray | None
+    class_names: tuple[str, ...] | None
+    finding: str
+    notes: tuple[str, ...]
+
+
+def is_picture(file: File) -> bool:
+    """Returns whether a file is a picture by its name."""
+    return file.parts[-1].lower().endswith(ENDINGS)
+
+
+def read_pictures(folder: Path, files: Sequence[File], fit: str, invert: str) -> Pictures:
+    """Reads the pictures of a folder.
+
+    Args:
+        folder: Where they are, for messages.
+        files: All files in it, of which some are pictures.
+        fit: One of `record.FITS`: whether pictures get a border or are cut to be square.
+        invert: One of `record.INVERSIONS`: whether bright becomes dark; `auto` looks at the borders.
+
+    Raises:
+        Flaw: If more than a tenth of the pictures cannot be read, or none can.
+    """
+    layout = _arrange([file for file in files if is_picture(file)])
+    notes = list(layout.notes)
+    if strangers := [file for file in files if not is_picture(file)]:
+        kinds = "PNG, JPEG, GIF, BMP, WebP or TIFF"
+        notes.append(f"left out, being no {kinds}: {_named(['/'.join(file.parts) for file in strangers])}")
+    decoded = _read_all(folder, [picture.file for picture in layout.pictures], fit)
+    flaws = {
+        "/".join(picture.file.parts): reason
+        for picture, reason in zip(layout.pictures, decoded.reasons.tolist(), strict=True)
+        if reason
+    }
+    if flaws:
+        lost = _named([f"{name} ({reason})" for name, reason in flaws.items()])
+        if len(flaws) > MAX_LEFT_OUT * len(layout.pictures):
+            raise Flaw(f"{len(flaws):,} of {len(layout.pictures):,} pictures cannot be read: {lost}")
+        notes.append(f"left out, {len(flaws):,} of {len(layout.pictures):,} pictures: {lost}")
+    sound = np.flatnonzero(decoded.reasons == "")
+    images, finding = _made_bright_on_black(decoded.images[sound], decoded.are_bright[sound], invert)
+    pictures = [layout.pictures[index] for index in sound]
+    names = layout.class_names
+    numbers = {name: number for number, name in enumerate(names or ())}
+    # Of test images the class may not be known.
+    classes = np.array([numbers.get(picture.class_name, 0) for picture in pictures])
+    digests = [hashlib.sha256(image).digest() for image in images]
+    order = np.array(sorted(range(len(pictures)), key=lambda index: (digests[index], classes[index])))
+    if layout.is_divided:
+        of_test = np.array([picture.is_test for picture in pictures])[order]
+        if of_test.all():
+            raise Flaw("has no picture to train on that can be read")
+    else:
+        of_test = _held_out(classes[order])
+        notes.append(f"{of_test.sum():,} of {len(order):,} pictures are held out as test images")
+    train, test = order[~of_test], order[of_test]
+    has_test_labels = names and all(pictures[index].class_name for index in test)
+    return Pictures(
+        images[train],
+        classes[train] if names else None,
+        images[test] if len(test) else None,
+        classes[test] if len(test) and has_test_labels else None,
+        names,
+        finding,
+        tuple(notes),
+    )
+
+
+# Which folders are classes, and which are test images.
+
+
+@dataclass(frozen=True)
+class _Picture:
+    file: File
+    class_name: str | None
+    is_test: bool = False
+
+
+@dataclass(frozen=True)
+class _Layout:
+    pictures: list[_Picture]
+    class_names: tuple[str, ...] | None
+    is_divided: bool  # into training and test images, by folders
+    notes: tuple[str, ...]
+
+
+def _arrange(files: list[File]) -> _Layout:
+    """Tells by the folders which class each picture is of, and whether it is for training or for tests."""
+    depth = _depth_of_contents(files)
+    if not files:
+        raise Flaw("holds no pictures")
+    parts = {file.parts[depth].lower(): file.parts[depth] for file in files if len(file.parts) > depth + 1}
+    training = next((parts[name] for name in _TRAINING if name in parts), None)
+    if training is None:
+        pictures, notes = _classified(files, depth, False)
+        return _Layout(pictures, _class_names(pictures), False, tuple(notes))
+    test = next((parts[name] for name in _TEST if name in parts), None)
+    used = [name for name in (training, test) if name]
+    inside = {name: [file for file in files if _folder(file, depth) == name] for name in used}
+    pictures, notes = _classified(inside[training], depth + 1, False)
+    names = _class_names(pictures)
+    if test:
+        of_test, more = _classified(inside[test], depth + 1, True)
+        unknown = {picture.class_name for picture in of_test if picture.class_name} - set(names or ())
+        if names and unknown:
+            lost = [picture for picture in of_test if picture.class_name in unknown]
+            more.append(f"left out, of no class in {training}/: {_listed(lost)}")
+            of_test = [picture for picture in of_test if picture.class_name not in unknown]
+        pictures, notes = pictures + of_test, notes + more
+    if outside := [_Picture(file, None) for file in files if _folder(file, depth) not in used]:
+        notes.append(f"left out, outside {' and '.join(f'{name}/' for name in used)}: {_listed(outside)}")
+    return _Layout(pictures, names, bool(test), tuple(notes))
+
+
+def _depth_of_contents(files: Sequence[File]) -> int:
+    """Returns how many folders that hold nothing but one folder of folders stand around the pictures."""
+    depth = 0
+    while True:
+        folders = {_folder(file, depth) for file in files}
+        if len(folders) != 1 or None in folders or next(iter(folders)).lower() in _TRAINING:
+            return depth
+        if any(_folder(file, depth + 1) is None for file in files):
+            return depth
+        depth += 1
+
+
+def _folder(file: File, depth: int) -> str | None:
+    """Returns the folder so deep within which a file lies; None where it lies no deeper."""
+    return file.parts[depth] if len(file.parts) > depth + 1 else None
+
+
+def _classified(files: Sequence[File], depth: int, is_test: bool) -> tuple[list[_Picture], list[str]]:
+    """Returns pictures with their classes, the names of folders, and lines about those left out."""
+    folders = [_folder(file, depth) for file in files]
+    names = {folder: _class_name(folder) for folder in set(folders)}
+    pictures = [_Picture(file, names[folder], is_test) for file, folder in zip(files, folders, strict=True)]
+    classified = [picture for picture in pictures if picture.class_name is not None]
+    outside = [picture for picture in pictures if picture.class_name is None]
+    if not classified or not outside:
+        return pictures, []
+    return classified, [f"left out, outside the folders that are classes: {_listed(outside)}"]
+
+
+def _class_name(folder: str | None) -> str | None:
+    if folder is None:
+        return None
+    readable = folder.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return " ".join(readable.split())[:MAX_CLASS_NAME]
+
+
+def _class_names(pictures: Sequence[_Picture]) -> tuple[str, ...] | None:
+    names = {picture.class_name for picture in pictures} - {None}
+    if all(name.isdecimal() for name in names):
+        return tuple(sorted(names, key=lambda name: (int(name), name))) or None
+    return tuple(sorted(names))
+
+
+def _listed(pictures: Sequence[_Picture]) -> str:
+    return _named(["/".join(picture.file.parts) for picture in pictures])
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(shown(name) for name in names[:_NAMED]) + more
+
+
+def _held_out(classes: np.ndarray) -> np.ndarray:
+    """Returns which pictures are test images: a tenth, and of each class its part.
+
+    Args:
+        classes: (n,) integers, in the pictures' order, which decides on those of a class.
+
+    Returns:
+        (n,) booleans.
+    """
+    counts, seen = Counter(classes.tolist()), Counter()
+    turns = np.empty(len(classes))
+    for index, number in enumerate(classes.tolist()):
+        turns[index] = (seen[number] + 0.5) / counts[number]
+        seen[number] += 1
+    chosen = np.zeros(len(classes), bool)
+    count = max(1, len(classes) // HELD_OUT) if len(classes) > 1 else 0
+    chosen[np.argsort(turns, kind="stable")[:count]] = True
+    return chosen
+
+
+# Reading, several at once, and keeping what was read.
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    images: np.ndarray  # (n, 28, 28) uint8
+    are_bright: np.ndarray  # (n,) booleans: whether the border is
+    reasons: np.ndarray  # (n,) texts: why a picture cannot be read; empty where it can
+
+
+def _read_all(folder: Path, files: Sequence[File], fit: str) -> _Decoded:
+    if len(files) > MAX_IMAGES:
+        raise Flaw(f"holds {len(files):,} pictures; {MAX_IMAGES:,} at most are expected")
+    digest = hashlib.sha256(f"{_CACHE_VERSION} {PIL.__version__} {fit} {folder}".encode(errors="replace"))
+    for file in files:
+        digest.update(repr((file.parts, file.size, file.times)).encode())
+    kept = cache.folder() / f"pictures-{digest.hexdigest()[:32]}.npz"
+    names = ("images", "are_bright", "reasons")
+    cached = cache.read(kept, names)
+    if cached and len(cached["images"]) == len(files):
+        return _Decoded(**cached)
+    images = np.zeros((len(files), SIZE, SIZE), np.uint8)
+    are_bright = np.zeros(len(files), bool)
+    reasons = [""] * len(files)
+
+    def read(start: int) -> None:
+        for index in range(start, min(start + _BATCH, len(files))):
+            try:
+                images[index], are_bright[index] = read_picture(files[index].path, fit)
+            except Flaw as flaw:
+                reasons[index] = str(flaw)
+
+    what = f"reading {len(files):,} pictures"
+    with warnings.catch_warnings(), ThreadPoolExecutor(core_count()) as readers:
+        warnings.simplefilter("ignore")  # Pillow's, on files that have something odd.
+        try:
+            for done, _ in enumerate(readers.map(read, range(0, len(files), _BATCH)), start=1):
+                show_progress(what, min(done * _BATCH, len(files)), len(files))
+        except BaseException:
+            readers.shutdown(cancel_futures=True)
+            raise
+        finally:
+            show_progress("", 0, 0)
+    decoded = _Decoded(images, are_bright, np.array(reasons, dtype=str))
+    cache.write(kept, {name: getattr(decoded, name) for name in names}, keep=_CACHED)
+    return decoded
+
+
+# One picture.
+
+
+def read_picture(path: Path | str, fit: str = "pad") -> tuple[np.ndarray, bool]:
+    """Returns a picture as (28, 28) uint8, bright and dark as they are, and whether its border is bright.
+
+    Raises:
+        Flaw: If it cannot be read; the message is a few words.
+    """
+    try:
+        status = os.stat(path)
+        # Opening a pipe would wait for somebody to write to it; a device may have no end.
+        if not stat.S_ISREG(status.st_mode):
+            raise Flaw("no regular file")
+        if not status.st_size:
+            raise Flaw("empty")
+        if status.st_size > MAX_BYTES:
+            raise Flaw(f"monstrous: {status.st_size:,} bytes")
+        with Image.open(path, formats=_FORMATS) as picture:
+            width, height = picture.size
+            if min(width, height) < MIN_SIDE:
+                raise Flaw(f"tiny: {width}x{height}")
+            if width * height > MAX_PIXELS:
+                raise Flaw(f"monstrous: {width}x{height}")
+            if picture.format in ("JPEG", "MPO"):
+                picture.draft("L", (_DRAFT, _DRAFT))
+            grey = _upright(_as_greys(picture), picture)
+    except Flaw:
+        raise
+    except Image.DecompressionBombError as error:
+        raise Flaw("monstrous") from error
+    except MemoryError as error:
+        raise Flaw("does not fit into memory") from error
+    except OSError as error:
+        raise Flaw(error.strerror.lower() if error.errno and error.strerror else "broken") from error
+    except Exception as error:  # on garbage, Pillow raises a dozen unrelated exceptions
+        raise Flaw("broken") from error
+    border = _border(grey)
+    return _fitted(grey, round(border), fit), border > _BRIGHT
+
+
+def _as_greys(picture: Image.Image) -> Image.Image:
+    """Decodes a picture, and returns it in greys of 8 bits; what is transparent becomes black."""
+    if picture.mode.startswith("I") or picture.mode == "F":
+        values = np.asarray(picture).astype(np.float64)
+        low, high = values.min(), values.max()
+        if not (np.isfinite(low) and low >= 0 and high < 2**16):
+            raise Flaw(f"numbers from {low:g} to {high:g}")
+        if picture.mode == "F":
+            values *= 255 if high <= 1 else 1 if high <= 255 else 1 / 257
+        elif picture.mode != "I" or high > 255:  # Of 16 bits, as all that Pillow calls so.
+            values /= 257
+        return Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8))
+    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
+        picture = Image.alpha_composite(black, picture)
+    elif picture.mode not in ("1", "L", "RGB", "P"):
+        picture = picture.convert("RGB")
+    return picture.convert("L")
+
+
+def _upright(grey: Image.Image, picture: Image.Image) -> Image.Image:
+    """Turns a picture as the camera noted that it was held."""
+    try:
+        turn = _UPRIGHT.get(picture.getexif().get(0x0112))
+    except Exception:  # Notes may be garbage where the picture is none.
+        turn = None
+    return grey if turn is None else grey.transpose(turn)
+
+
+def _border(grey: Image.Image) -> float:
+    """Returns the middle grey of a picture's outermost pixels: its background's."""
+    values = np.asarray(grey)
+    return float(np.median(np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])))
+
+
+def _fitted(grey: Image.Image, background: int, fit: str) -> np.ndarray:
+    """Returns a picture as (28, 28) uint8: cut to be square, or with its background around it."""
+    if grey.size == (SIZE, SIZE):
+        return np.asarray(grey)
+    if fit == "crop":
+        side = min(grey.size)
+        left, top = (grey.width - side) // 2, (grey.height - side) // 2
+        box = (left, top, left + side, top + side)
+        return np.asarray(grey.resize((SIZE, SIZE), Image.Resampling.LANCZOS, box))
+    box = _without_background(np.asarray(grey), background)
+    width, height = box[2] - box[0], box[3] - box[1]
+    longest = max(width, height)
+    size = tuple(max(1, round(SIZE * side / longest)) for side in (width, height))
+    resized = grey.resize(size, Image.Resampling.LANCZOS, box)
+    square = Image.new("L", (SIZE, SIZE), background)
+    square.paste(resized, ((SIZE - size[0]) // 2, (SIZE - size[1]) // 2))
+    return np.asarray(square)
+
+
+def _without_background(values: np.ndarray, background: int) -> tuple[int, int, int, int]:
+    """Returns the box of what differs from the background; all where that is next to nothing."""
+    distances = np.abs(values.astype(np.int16) - background)
+    differs = distances > max(_CLOSE, _HALO * distances.max())
+    rows, columns = np.flatnonzero(differs.any(axis=1)), np.flatnonzero(differs.any(axis=0))
+    if not len(rows) or min(rows[-1] - rows[0], columns[-1] - columns[0]) < MIN_SIDE - 1:
+        return 0, 0, values.shape[1], values.shape[0]
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+# Bright on black.
+
+_MIXED = 0.05  # of the pictures: fewer whose border is unlike the others' fill the frame with what they show
+
+
+def _made_bright_on_black(images: np.ndarray, are_bright: np.ndarray, invert: str) -> tuple[np.ndarray, str]:
+    """Makes images, in their place, bright on black; returns them and what the borders told.
+
+    Where nearly all borders are alike, they decide for all; where some are bright and others dark, each
+    decides for its own picture.
+    """
+    share = are_bright.mean()
+    if invert == "auto":
+        chosen = are_bright if _MIXED <= share <= 1 - _MIXED else np.full(len(images), share > 0.5)
+    else:
+        chosen = np.full(len(images), invert == "yes")
+    if invert != "auto":
+        found = f"--invert {invert}"
+    elif chosen.all():
+        found = "bright borders: inverted"
+    elif not chosen.any():
+        found = "dark borders"
+    else:
+        found = f"bright borders in {share:.0%}: these are inverted"
+    images[chosen] = 255 - images[chosen]
+    return images, found
