@@ -1,8 +1,8 @@
 """The networks: generators, discriminators, and the composite that trains one through the other."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
-from pkgutil import resolve_name
 
 import keras
 import numpy as np
@@ -16,17 +16,18 @@ from clothinggan.presets import CLASSES, Preset
 LEAKY_RELU_SLOPE = 0.2
 
 
-def clothing_generator() -> keras.Model:
+def clothing_generator(preset: Preset) -> keras.Model:
     """The generator of ClothingGAN: 100 latent numbers to a 28x28x1 image; 1,164,289 parameters."""
+    first, second, third = preset.generator_filters
     return keras.Sequential(
         [
-            keras.Input((100,)),
-            layers.Dense(7 * 7 * 128),
+            keras.Input((preset.latent_size,)),
+            layers.Dense(7 * 7 * first),
             layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
-            layers.Reshape((7, 7, 128)),
-            layers.Conv2DTranspose(128, 4, strides=2, padding="same"),
+            layers.Reshape((7, 7, first)),
+            layers.Conv2DTranspose(second, 4, strides=2, padding="same"),
             layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
-            layers.Conv2DTranspose(128, 4, strides=2, padding="same"),
+            layers.Conv2DTranspose(third, 4, strides=2, padding="same"),
             layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
             layers.Conv2D(1, 7, padding="same", activation="sigmoid"),
         ],
@@ -34,17 +35,13 @@ def clothing_generator() -> keras.Model:
     )
 
 
-def clothing_discriminator() -> keras.Model:
+def clothing_discriminator(preset: Preset) -> keras.Model:
     """The discriminator of ClothingGAN: an image to the probability of 'real'; 40,705 parameters."""
+    blocks = [_strided_block(filters, 3, preset.dropout) for filters in preset.discriminator_filters]
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
-            layers.Conv2D(64, 3, strides=2, padding="same"),
-            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
-            layers.Dropout(0.4),
-            layers.Conv2D(64, 3, strides=2, padding="same"),
-            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
-            layers.Dropout(0.4),
+            *itertools.chain.from_iterable(blocks),
             layers.Flatten(),
             layers.Dense(1, activation="sigmoid"),
         ],
@@ -52,64 +49,65 @@ def clothing_discriminator() -> keras.Model:
     )
 
 
-def fashion_generator() -> keras.Model:
+def fashion_generator(preset: Preset) -> keras.Model:
     """The generator of FashionGAN: 128 latent numbers to a 28x28x1 image; 2,155,137 parameters."""
+    first, *filters = preset.generator_filters
+    kernels = (5, 5, 4, 4)
+    doubles = (True, True, False, False)
+    # Made in their turn, since each layer draws its seed when it is made.
+    blocks = (
+        [
+            *([layers.UpSampling2D()] if doubled else []),
+            layers.Conv2D(count, kernel, padding="same"),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+        ]
+        for count, kernel, doubled in zip(filters, kernels, doubles, strict=True)
+    )
     return keras.Sequential(
         [
-            keras.Input((128,)),
-            layers.Dense(7 * 7 * 128),
+            keras.Input((preset.latent_size,)),
+            layers.Dense(7 * 7 * first),
             layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
-            layers.Reshape((7, 7, 128)),
-            layers.UpSampling2D(),
-            layers.Conv2D(128, 5, padding="same"),
-            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
-            layers.UpSampling2D(),
-            layers.Conv2D(128, 5, padding="same"),
-            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
-            layers.Conv2D(128, 4, padding="same"),
-            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
-            layers.Conv2D(128, 4, padding="same"),
-            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.Reshape((7, 7, first)),
+            *itertools.chain.from_iterable(blocks),
             layers.Conv2D(1, 4, padding="same", activation="sigmoid"),
         ],
         name="fashion_generator",
     )
 
 
-def fashion_discriminator() -> keras.Model:
+def fashion_discriminator(preset: Preset) -> keras.Model:
     """The discriminator of FashionGAN: an image to the probability of 'fake'; 1,113,345 parameters."""
+    blocks = [
+        [
+            layers.Conv2D(filters, 5),
+            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+            layers.Dropout(preset.dropout),
+        ]
+        for filters in preset.discriminator_filters
+    ]
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
-            layers.Conv2D(32, 5),
-            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
-            layers.Dropout(0.4),
-            layers.Conv2D(64, 5),
-            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
-            layers.Dropout(0.4),
-            layers.Conv2D(128, 5),
-            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
-            layers.Dropout(0.4),
-            layers.Conv2D(256, 5),
-            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
-            layers.Dropout(0.4),
+            *itertools.chain.from_iterable(blocks),
             layers.Flatten(),
-            layers.Dropout(0.4),
+            layers.Dropout(preset.dropout),
             layers.Dense(1, activation="sigmoid"),
         ],
         name="fashion_discriminator",
     )
 
 
-def swift_generator(classes: int = CLASSES) -> keras.Model:
-    """The generator of swift: 64 latent numbers, and one for each class, to a 28x28x1 image."""
+def swift_generator(preset: Preset) -> keras.Model:
+    """The generator of swift: latent numbers, and one for each class, to a 28x28x1 image."""
+    first, second = preset.generator_filters
     return keras.Sequential(
         [
-            keras.Input((64 + classes,)),
-            layers.Dense(7 * 7 * 128, use_bias=False),
-            layers.Reshape((7, 7, 128)),
+            keras.Input((preset.input_size,)),
+            layers.Dense(7 * 7 * first, use_bias=False),
+            layers.Reshape((7, 7, first)),
             *_normalised_relu(),
-            layers.Conv2DTranspose(64, 4, strides=2, padding="same", use_bias=False),
+            layers.Conv2DTranspose(second, 4, strides=2, padding="same", use_bias=False),
             *_normalised_relu(),
             layers.Conv2DTranspose(1, 6, strides=2, padding="same", activation="sigmoid"),
         ],
@@ -117,22 +115,26 @@ def swift_generator(classes: int = CLASSES) -> keras.Model:
     )
 
 
-def swift_discriminator(classes: int = CLASSES, filters: tuple[int, int] = (32, 64)) -> keras.Model:
+def swift_discriminator(preset: Preset) -> keras.Model:
     """The discriminator of swift: an image to the probability of 'real' for each of the classes."""
+    blocks = [_strided_block(filters, 4, preset.dropout) for filters in preset.discriminator_filters]
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
-            layers.Conv2D(filters[0], 4, strides=2, padding="same"),
-            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
-            layers.Dropout(0.3),
-            layers.Conv2D(filters[1], 4, strides=2, padding="same"),
-            layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
-            layers.Dropout(0.3),
+            *itertools.chain.from_iterable(blocks),
             layers.Flatten(),
-            layers.Dense(classes, activation="sigmoid"),
+            layers.Dense(preset.classes, activation="sigmoid"),
         ],
         name="swift_discriminator",
     )
+
+
+def _strided_block(filters: int, kernel: int, dropout: float) -> list[keras.Layer]:
+    return [
+        layers.Conv2D(filters, kernel, strides=2, padding="same"),
+        layers.LeakyReLU(negative_slope=LEAKY_RELU_SLOPE),
+        layers.Dropout(dropout),
+    ]
 
 
 def _normalised_relu() -> list[keras.Layer]:
@@ -152,8 +154,9 @@ def build_networks(preset: Preset, seed: int) -> tuple[keras.Model, keras.Model]
     """
     # Seeds Keras's and NumPy's global streams, which the layers draw their own seeds from.
     keras.utils.set_random_seed(seed)
-    sizes = {"classes": preset.classes} if preset.conditional else {}
-    return resolve_name(preset.generator)(**sizes), resolve_name(preset.discriminator)(**sizes)
+    # A design of one's own may bring builders that the module did not have when it was imported.
+    builders = (globals()[f"{preset.networks}_{network}"] for network in ("generator", "discriminator"))
+    return tuple(build(preset) for build in builders)
 
 
 def transfer_weights(source: keras.Model, target: keras.Model) -> bool:

@@ -3,7 +3,9 @@
 Nothing here imports TensorFlow, so that ``--help`` and complaints about options answer at once.
 """
 
-from dataclasses import dataclass
+import difflib
+import re
+from dataclasses import dataclass, replace
 
 CLASSES = 10  # of Fashion-MNIST, and of files that do not say
 
@@ -15,8 +17,8 @@ class Preset:
     Attributes:
         name: What ``--model`` calls it; its files are called ``<name>GANepochX.h5``.
         origin: The published design that it follows.
-        generator: ``module:function`` that builds the generator; called without arguments.
-        discriminator: ``module:function`` that builds the discriminator; it must end in a sigmoid.
+        networks: Which functions of `clothinggan.models` build the two from the row: those called
+            ``<networks>_generator`` and ``<networks>_discriminator``, which must end in a sigmoid.
         latent_size: How many standard normal numbers the generator takes, before the class if it takes one.
         batch_size: Real images a step.
         real_label: What the discriminator is to answer for a real image, 0 or 1.
@@ -25,6 +27,9 @@ class Preset:
         generator_learning_rate: Adam's, for the generator.
         discriminator_learning_rate: Adam's, for the discriminator.
         beta_1: Adam's decay rate of the first moment, for both.
+        generator_filters: How many feature maps each layer of the generator has, but for the last.
+        discriminator_filters: The same for the discriminator.
+        dropout: The share of numbers that the discriminator's dropout leaves out.
         dropout_for_generator: Whether the discriminator's dropout is active while the generator learns.
         previews: How many single images a run draws after every epoch, for where an epoch takes long.
         conditional: Whether the networks learn with the labels: the generator takes the class after the
@@ -42,8 +47,7 @@ class Preset:
 
     name: str
     origin: str
-    generator: str
-    discriminator: str
+    networks: str
     latent_size: int
     batch_size: int
     real_label: int
@@ -53,6 +57,9 @@ class Preset:
     beta_1: float
     dropout_for_generator: bool
     previews: int
+    generator_filters: tuple[int, ...] = ()
+    discriminator_filters: tuple[int, ...] = ()
+    dropout: float = 0.0
     conditional: bool = False
     classes: int = CLASSES
     class_weight: float = 0.0
@@ -81,8 +88,7 @@ PRESETS = {
         Preset(
             name="clothing",
             origin="ClothingGAN",
-            generator="clothinggan.models:clothing_generator",
-            discriminator="clothinggan.models:clothing_discriminator",
+            networks="clothing",
             latent_size=100,
             batch_size=128,
             real_label=1,
@@ -90,14 +96,16 @@ PRESETS = {
             generator_learning_rate=0.0002,
             discriminator_learning_rate=0.0002,
             beta_1=0.5,
+            generator_filters=(128, 128, 128),
+            discriminator_filters=(64, 64),
+            dropout=0.4,
             dropout_for_generator=True,
             previews=0,
         ),
         Preset(
             name="fashion",
             origin="FashionGAN (ML-fashion-mnist-GAN)",
-            generator="clothinggan.models:fashion_generator",
-            discriminator="clothinggan.models:fashion_discriminator",
+            networks="fashion",
             latent_size=128,
             batch_size=128,
             real_label=0,
@@ -105,14 +113,16 @@ PRESETS = {
             generator_learning_rate=0.0001,
             discriminator_learning_rate=0.00001,
             beta_1=0.9,
+            generator_filters=(128, 128, 128, 128, 128),
+            discriminator_filters=(32, 64, 128, 256),
+            dropout=0.4,
             dropout_for_generator=False,
             previews=2,
         ),
         Preset(
             name="swift",
             origin="our own",
-            generator="clothinggan.models:swift_generator",
-            discriminator="clothinggan.models:swift_discriminator",
+            networks="swift",
             latent_size=64,
             batch_size=32,
             real_label=1,
@@ -120,6 +130,9 @@ PRESETS = {
             generator_learning_rate=0.0008,
             discriminator_learning_rate=0.0008,
             beta_1=0.5,
+            generator_filters=(128, 64),
+            discriminator_filters=(32, 64),
+            dropout=0.3,
             dropout_for_generator=True,
             previews=0,
             conditional=True,
@@ -130,3 +143,161 @@ PRESETS = {
     ]
 }
 DEFAULT_PRESET = "clothing"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A field of a design's row that a user may set.
+
+    Attributes:
+        kind: Its type: `bool`, `int`, `float`, or `tuple` for a whole number for each layer.
+        minimum: The least that it may be.
+        maximum: The most.
+        help: What it is.
+    """
+
+    kind: type
+    minimum: float
+    maximum: float
+    help: str
+
+    def parse(self, text: str) -> bool | int | float | tuple[int, ...]:
+        """Returns the value of a text; raises ValueError, with what is expected, where it has none."""
+        words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+        try:
+            if self.kind is bool:
+                return words[text.lower()]
+            if self.kind is tuple:
+                return self.check(tuple(int(word) for word in text.split(",")))
+            return self.check(self.kind(text))
+        except (ValueError, KeyError) as error:
+            raise ValueError(self.expected) from error
+
+    def check(self, value: object) -> bool | int | float | tuple[int, ...]:
+        """Returns a value as the row holds it; raises ValueError where its type or size is wrong."""
+        if self.kind is tuple:
+            if not isinstance(value, list | tuple):
+                raise ValueError(self.expected)
+            return tuple(self._check_number(number, int) for number in value)
+        return self._check_number(value, self.kind)
+
+    def _check_number(self, value: object, kind: type) -> bool | int | float:
+        kinds = (int, float) if kind is float else (kind,)
+        if type(value) not in kinds or not self.minimum <= value <= self.maximum:
+            raise ValueError(self.expected)
+        return kind(value)
+
+    @property
+    def expected(self) -> str:
+        """What it may be, in words."""
+        if self.kind is bool:
+            return "yes or no"
+        bounds = f"from {self.minimum:g} to {self.maximum:g}"
+        if self.kind is tuple:
+            return f"whole numbers {bounds}, with commas between"
+        return f"a {'whole ' if self.kind is int else ''}number {bounds}"
+
+
+_FILTERS = "feature maps of each layer of the {}, but for the last"
+SETTINGS = {
+    "latent_size": Setting(int, 1, 1_000, "standard normal numbers that the generator takes"),
+    "generator_filters": Setting(tuple, 1, 1_024, _FILTERS.format("generator")),
+    "discriminator_filters": Setting(tuple, 1, 1_024, _FILTERS.format("discriminator")),
+    "dropout": Setting(float, 0.0, 0.95, "share of numbers that the discriminator's dropout leaves out"),
+    "dropout_for_generator": Setting(bool, 0, 1, "whether that is active while the generator learns"),
+    "label_noise": Setting(float, 0.0, 1.0, "by up to how much the discriminator's labels are moved"),
+    "generator_learning_rate": Setting(float, 1e-8, 1.0, "Adam's learning rate, for the generator"),
+    "discriminator_learning_rate": Setting(float, 1e-8, 1.0, "Adam's learning rate, for the discriminator"),
+    "beta_1": Setting(float, 0.0, 0.9999, "Adam's decay rate of the first moment, for both"),
+    "class_weight": Setting(float, 0.0, 100.0, "how much the classes count in the losses"),
+    "shared_fakes": Setting(bool, 0, 1, "whether one set of fakes serves both updates of a step"),
+    "averaging": Setting(float, 0.0, 0.99999, "share of the averaged generator that stays in each step"),
+}
+_ONLY_CONDITIONAL = {"class_weight"}
+# What else of a row a file has to record, so that a run goes on as it began whatever the table says by then.
+_FIXED = ("networks", "real_label", "conditional")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+
+def change(preset: Preset, **settings: object) -> Preset:
+    """Returns a design with settings of its own.
+
+    Args:
+        preset: The design to change.
+        settings: Values by the names of `SETTINGS`.
+
+    Raises:
+        ValueError: If there is no such setting for this design, or a value is out of its bounds; the message
+            says what is expected.
+    """
+    checked = {}
+    for name, value in settings.items():
+        if name not in SETTINGS:
+            near = difflib.get_close_matches(name, SETTINGS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"settings are {', '.join(SETTINGS)}"
+            raise ValueError(f"there is no setting '{name}'; {hint}")
+        if name in _ONLY_CONDITIONAL and not preset.conditional:
+            raise ValueError(f"{name} has no effect on {preset.name}, which learns without classes")
+        setting = SETTINGS[name]
+        try:
+            checked[name] = setting.parse(value) if isinstance(value, str) else setting.check(value)
+        except ValueError as error:
+            raise ValueError(f"{name} is {error}, not {value!r}") from error
+        layers = getattr(preset, name)
+        if setting.kind is tuple and len(checked[name]) != len(layers):
+            raise ValueError(f"{name} of {preset.name} is {len(layers)} numbers, as {_as_text(layers)}")
+    return replace(preset, **checked)
+
+
+def differences(preset: Preset) -> dict[str, str]:
+    """Returns what of a design differs from its row of the table: values as text, by name."""
+    row = PRESETS.get(preset.name)
+    return {
+        name: _as_text(getattr(preset, name))
+        for name in SETTINGS
+        if row is None or getattr(preset, name) != getattr(row, name)
+    }
+
+
+def describe_settings(preset: Preset) -> str:
+    """Returns all settings of a design with their values and what they may be, a line each."""
+    return "\n".join(
+        f"{name:<28} {_as_text(getattr(preset, name)):<20} {setting.help}; {setting.expected}"
+        for name, setting in SETTINGS.items()
+        if preset.conditional or name not in _ONLY_CONDITIONAL
+    )
+
+
+def as_plain_data(preset: Preset) -> dict[str, object]:
+    """Returns what a file records of a design, for `from_plain_data`: numbers, words, lists of numbers."""
+    row = {name: getattr(preset, name) for name in (*_FIXED, *SETTINGS)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}
+
+
+def from_plain_data(name: str, row: dict[str, object]) -> Preset | None:
+    """Returns the design that a file records; None where the file is older than that, or knows others.
+
+    Raises:
+        ValueError: If the row is no design's: a name, a number or a network that is none of those here.
+    """
+    if not row:
+        return PRESETS.get(name)
+    known = {preset.networks: preset for preset in PRESETS.values()}
+    if row.get("networks") not in known:
+        return None
+    if not _NAME.fullmatch(name) or row.keys() != {*_FIXED, *SETTINGS}:
+        raise ValueError("it is not a row of the designs' table")
+    like = known[row["networks"]]
+    if row["real_label"] not in (0, 1) or row["conditional"] is not like.conditional:
+        raise ValueError("its labels are none of this design's")
+    base = replace(PRESETS.get(name, like), name=name, networks=row["networks"], real_label=row["real_label"])
+    settings = {key: row[key] for key in SETTINGS if like.conditional or key not in _ONLY_CONDITIONAL}
+    return change(base, **settings)
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}"

@@ -16,7 +16,7 @@ from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.data.sources import Dataset
 from clothinggan.distributed.cluster import Cluster, find_cluster
 from clothinggan.errors import ClothingGANError
-from clothinggan.presets import DEFAULT_PRESET, PRESETS, Preset
+from clothinggan.presets import DEFAULT_PRESET, PRESETS, Preset, as_plain_data, from_plain_data
 
 if TYPE_CHECKING:
     pass
@@ -108,7 +108,7 @@ def _preset(found: Checkpoint, model: str | None) -> Preset:
     recorded = found.record.preset
     if model and model != recorded:
         raise ClothingGANError(f"{found.path} is a run of {recorded}, not of {model}; leave --model out")
-    if recorded not in PRESETS:
+    if found.preset is None:
         raise ClothingGANError(
             f"{found.path} is a run of '{recorded}', a design unknown here; upgrade clothinggan"
         )
@@ -163,6 +163,7 @@ def _record_and_data(
             class_names=list(dataset.class_names or ()),
             fit=arguments.fit or "pad",
             invert=arguments.invert or "auto",
+            design=as_plain_data(preset),
         )
     if record.batch_size > len(dataset.train_images):
         raise ClothingGANError(
@@ -195,8 +196,7 @@ def _check_images(dataset: Dataset, record: Record, path: Path, anew: bool) -> D
             f"{dataset.source} holds other images or labels than {path} was trained on; "
             "name them with --data to use them all the same"
         )
-    preset = PRESETS[record.preset]
-    if preset.conditional:
+    if from_plain_data(record.preset, record.design).conditional:
         try:
             dataset = dataset.classified_as(CLASS_NAMES if record.class_names is None else record.class_names)
         except ClothingGANError as error:

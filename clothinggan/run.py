@@ -33,6 +33,7 @@ from clothinggan.errors import ClothingGANError, MovedFolderError, explain, note
 from clothinggan.evaluation.evaluator import Evaluator
 from clothinggan.figures import window_possible
 from clothinggan.gan import GAN
+from clothinggan.presets import Preset, differences
 from clothinggan.signals import StoppedBySignal, StopRequests, stop_requests
 
 
@@ -170,7 +171,7 @@ class Run:
         return (
             f"data:     {self.dataset.description}\n"
             f"networks: {gan.preset.name}: generator {gan.generator.count_params():,} parameters, "
-            f"discriminator {gan.discriminator.count_params():,}\n"
+            f"discriminator {gan.discriminator.count_params():,}{_settings(gan.preset)}\n"
             f"device:   {device}, {record.precision}\n"
             + (f"workers:  {who}\n" if who else "")
             + f"files:    {files_line}\n"
@@ -258,3 +259,9 @@ class Run:
         except Exception:
             return False
         return True
+
+
+def _settings(preset: Preset) -> str:
+    """What differs from the design as it is, for a line that goes on with it."""
+    differing = ", ".join(f"{name} {value}" for name, value in differences(preset).items())
+    return f"; {differing}" if differing else ""

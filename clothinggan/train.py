@@ -9,7 +9,7 @@ from clothinggan.checkpoint.record import MAX_EPOCHS, Record
 from clothinggan.cli import options
 from clothinggan.distributed.cluster import find_cluster
 from clothinggan.errors import ClothingGANError
-from clothinggan.presets import PRESETS
+from clothinggan.presets import PRESETS, SETTINGS, as_plain_data, change, describe_settings
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -27,6 +27,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="train until this epoch (default: 200)",
     )
     parser.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        dest="settings",
+        help="a setting of the design, as generator_learning_rate=0.0004; may be said several times; "
+        f"`--model swift --set help` tells them all: {', '.join(SETTINGS)}",
+    )
+    parser.add_argument(
         "--batch-size",
         metavar="N",
         type=options.integer(1),
@@ -35,14 +44,25 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     options.add_seed(parser, "all that is random")
     options.add_devices(parser, recorded=False)
     options.add_reports(parser, recorded=False)
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    arguments.design = PRESETS[arguments.model]
+    if "help" in arguments.settings:
+        print(f"settings of {arguments.model}:\n{describe_settings(arguments.design)}")
+        parser.exit()
+    try:
+        settings = dict(setting.split("=", 1) for setting in arguments.settings)
+        arguments.design = change(arguments.design, **settings)
+    except ValueError as error:
+        unset = [setting for setting in arguments.settings if "=" not in setting]
+        parser.error(f"--set {unset[0]}: NAME=VALUE is expected" if unset else f"--set: {error}")
+    return arguments
 
 
 def train(arguments: argparse.Namespace) -> int:
     """Trains as the options say; returns the exit status."""
     cluster = find_cluster(arguments.strategy)
     dataset = options.load_data(arguments, cluster=cluster)
-    preset = replace(PRESETS[arguments.model], classes=dataset.class_count)
+    preset = replace(arguments.design, classes=dataset.class_count)
     if arguments.examples:
         dataset = dataset.take(arguments.examples)
     batch_size = arguments.batch_size or preset.batch_size
@@ -67,6 +87,7 @@ def train(arguments: argparse.Namespace) -> int:
         class_names=list(dataset.class_names or ()),
         fit=arguments.fit or "pad",
         invert=arguments.invert or "auto",
+        design=as_plain_data(preset),
     )
     return training.train(training.Start(preset, record, dataset), arguments, cluster)
 

@@ -1,17 +1,22 @@
 """Every design does what the first one does: trains, goes on to the bit, shows what it draws."""
 
 import importlib
+import json
+import re
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from crash_test import differences
+from compare_files import differences
+from conftest import stranger
 
 from clothinggan import display, evaluate, resume, train
-from clothinggan.checkpoint.file import file_name, load_generator, read_checkpoint
+from clothinggan.checkpoint.file import file_name, read_checkpoint
+from clothinggan.checkpoint.restore import load_generator
+from clothinggan.errors import ClothingGANError
 from clothinggan.models import build_networks, draw_latent_vectors, generate
-from clothinggan.presets import PRESETS, Preset
+from clothinggan.presets import PRESETS, Preset, as_plain_data, change, from_plain_data
 
 # 3 steps an epoch of 2 images each, one left over: a step of some designs is heavy.
 TINY = ["--data", "sample", "--examples", "7", "--batch-size", "2"]
@@ -58,7 +63,7 @@ def test_it_goes_on_to_the_bit_in_another_process(finished, tmp_path, command):
 
 def test_plain_keras_opens_its_generator(finished):
     preset, folder = finished
-    vectors = draw_latent_vectors(2, preset.input_size, seed=0, classes=preset.classes)
+    vectors = draw_latent_vectors(2, preset.input_size, seed=0, classes=preset.class_numbers)
     path = folder / numbered(preset, 2)
     ours = generate(load_generator(path), vectors)
     assert np.allclose(keras.models.load_model(path, compile=False)(vectors)[..., 0], ours, atol=1e-5)
@@ -108,6 +113,63 @@ def test_previews_are_the_first_images_of_the_sheet(monkeypatch):
         assert np.allclose(sheet[0], preview, atol=1e-6)
 
 
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_what_a_file_records_of_a_design_gives_the_design_again(preset):
+    assert from_plain_data(preset.name, json.loads(json.dumps(as_plain_data(preset)))) == preset
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"generator_learning_rat": "1"}, "did you mean generator_learning_rate"),
+        ({"dropout": "2"}, "dropout is a number from 0 to 0.95, not '2'"),
+        ({"dropout": "nan"}, "dropout is a number from 0 to 0.95"),
+        ({"latent_size": "0"}, "latent_size is a whole number from 1 to 1000"),
+        ({"latent_size": "1.5"}, "latent_size is a whole number"),
+        ({"shared_fakes": "perhaps"}, "shared_fakes is yes or no"),
+        ({"generator_filters": "32"}, "generator_filters of clothing is 3 numbers, as 128,128,128"),
+        ({"class_weight": "1"}, "class_weight has no effect on clothing"),
+    ],
+    ids=str,
+)
+def test_a_setting_that_cannot_be_says_what_is_expected(settings, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        change(PRESETS["clothing"], **settings)
+
+
+def test_a_run_with_settings_records_them_and_goes_on_with_them(tmp_path, capsys):
+    settings = ["latent_size=7", "generator_filters=16,8", "discriminator_filters=4,8", "dropout=0"]
+    options = [word for setting in settings for word in ("--set", setting)]
+    assert train.main([*TINY, "--model", "swift", "--epochs", "1", *options]) == 0
+    plan = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("networks:"))
+    assert "; latent_size 7, generator_filters 16,8, discriminator_filters 4,8, dropout 0" in plan
+    assert resume.main(["--more", "1"]) == 0
+    assert display.main(["--weights", "swiftGANepoch2.h5", "--no-real", "--class", "bag"]) == 0
+    assert evaluate.main(["--weights", "swiftGANepoch2.h5", "--images", "10", "--quick"]) == 0
+    file = read_checkpoint(tmp_path / "swiftGANepoch2.h5")
+    assert file.preset.generator_filters == (16, 8)
+    assert load_generator(file.path).input_shape == (None, 17)
+
+
+def test_settings_are_explained_and_a_wrong_one_is_status_2(capsys):
+    for words, status in ((["help"], 0), (["latent_size"], 2), (["latent_size=x"], 2)):
+        with pytest.raises(SystemExit) as end:
+            train.main(["--model", "swift", "--set", *words])
+        assert end.value.code == status
+    said = capsys.readouterr()
+    assert "averaging                    0.999" in said.out
+    assert "--set latent_size: NAME=VALUE is expected" in said.err
+    assert "--set: latent_size is a whole number from 1 to 1000, not 'x'" in said.err
+
+
+def test_a_file_whose_design_is_none_is_refused(small_swift, tmp_path):
+    row = as_plain_data(PRESETS["swift"])
+    for change_of_row in ({"latent_size": 10**9}, {"generator_filters": "x"}, {"conditional": False}):
+        path = stranger(Path(small_swift), tmp_path / "x.h5", design=row | change_of_row)
+        with pytest.raises(ClothingGANError, match="does not make sense"):
+            read_checkpoint(path)
+
+
 def test_another_design_is_a_row_and_two_functions(monkeypatch, tmp_path):
     row, builders = contributed_code()
     models = importlib.import_module("clothinggan.models")
@@ -122,7 +184,7 @@ def test_another_design_is_a_row_and_two_functions(monkeypatch, tmp_path):
     made = numbered(preset, 2)
     assert read_checkpoint(tmp_path / made).record.epoch == 2
     assert display.main(["--weights", made, "--no-real"]) == 0
-    assert evaluate.main(["--weights", made, "--images", "10"]) == 0
+    assert evaluate.main(["--weights", made, "--images", "10", "--quick"]) == 0
 
 
 def contributed_code():

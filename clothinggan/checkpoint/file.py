@@ -25,7 +25,7 @@ from clothinggan.checkpoint.record import MAX_RECORD_BYTES, Record, State, decod
 from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.errors import ClothingGANError, DamagedFileError
 from clothinggan.files import atomic_write
-from clothinggan.presets import PRESETS, Preset
+from clothinggan.presets import Preset, from_plain_data
 
 if TYPE_CHECKING:
     import keras
@@ -80,8 +80,10 @@ class Checkpoint:
 
     @property
     def preset(self) -> Preset | None:
-        """The design that the file is a run of, if it is of one of those here."""
-        preset = PRESETS.get(self.record.preset) if self.record else None
+        """The design that the file is a run of, if its networks are of one of those here."""
+        if self.record is None:
+            return None
+        preset = from_plain_data(self.record.preset, self.record.design)
         if preset is None or self.record.class_names is None:
             return preset
         return replace(preset, classes=max(1, len(self.record.class_names)))
@@ -174,6 +176,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise ClothingGANError(f"{path} is damaged: its checksum is gone")
     try:
         record = decode_record(encoded.tobytes())
+        from_plain_data(record.preset, record.design)
     except ValueError as error:
         raise ClothingGANError(f"{path} has a record that does not make sense") from error
     return Checkpoint(path, record, _state(contents, path), contents, sha256)

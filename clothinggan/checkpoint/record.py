@@ -19,6 +19,7 @@ MAX_CLASS_NAME = 100  # characters
 FITS = ("pad", "crop")  # of pictures that are not square
 INVERSIONS = ("auto", "yes", "no")
 MAX_RECORD_BYTES = 2**26  # holds a history of MAX_EPOCHS, measured in each
+_MAX_DESIGN_LENGTH = 10_000
 _MAX_NUMBER = 1e39  # more than any float32
 
 # The arrays of a run's training state by name: see `clothinggan.gan.GAN.state`.
@@ -83,6 +84,9 @@ class Record:
     fit: str = "pad"
     invert: str = "auto"
 
+    # The design's row, as `clothinggan.presets.as_plain_data` gives it; empty in files of before.
+    design: dict[str, object] = field(default_factory=dict)
+
     @property
     def position(self) -> str:
         """How far the run has come, for a person to read."""
@@ -96,7 +100,7 @@ class Record:
         Args:
             digests: Those of the files that the run goes on from.
         """
-        names = ["preset", "seed", "batch_size", "epochs", "fingerprint", "precision"]
+        names = ["preset", "design", "seed", "batch_size", "epochs", "fingerprint", "precision"]
         names += ["epoch", "step_in_epoch", "step"]
         decisive = {name: getattr(self, name) for name in names}
         return hashlib.sha256(json.dumps([decisive, *digests]).encode()).hexdigest()
@@ -104,6 +108,8 @@ class Record:
     def leads_to(self, other: "Record") -> bool:
         """Whether a run that stands at `other` has been here, as far as their histories tell."""
         names = ["preset", "seed", "batch_size"]
+        if self.design and other.design:
+            names.append("design")
         if not self.history:
             names.append("fingerprint")
         same_run = all(getattr(self, name) == getattr(other, name) for name in names)
@@ -185,6 +191,8 @@ def _check_record(record: Record) -> None:
         and record.invert in INVERSIONS
     )
     if not sound:
+        raise ValueError
+    if type(record.design) is not dict or len(json.dumps(record.design)) > _MAX_DESIGN_LENGTH:
         raise ValueError
     for entry in record.history:
         if not set(HISTORY_COLUMNS) <= set(entry) <= {*HISTORY_COLUMNS, *MEASURED_COLUMNS}:

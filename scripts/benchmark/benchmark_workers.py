@@ -477,8 +477,9 @@ def set_up_predict(batch_size: int | None) -> Callable[[Settings], Work]:
 
     def set_up(settings: Settings) -> Work:
         from clothinggan.models import clothing_generator, draw_latent_vectors
+        from clothinggan.presets import PRESETS
 
-        generator = clothing_generator()
+        generator = clothing_generator(PRESETS["clothing"])
         latent_vectors = draw_latent_vectors(settings.generate, generator.input_shape[-1], seed=0)
 
         def work() -> None:

@@ -42,7 +42,7 @@ DESIGN = PRESETS["swift"]
 
 def generator_at_full_size() -> keras.Model:
     """A second transposed convolution with 32 filters, then a convolution, in place of one that ends it."""
-    *first_layers, _ = models.swift_generator().layers
+    *first_layers, _ = models.swift_generator(DESIGN).layers
     return keras.Sequential(
         [
             keras.Input((DESIGN.input_size,)),
@@ -57,20 +57,15 @@ def generator_at_full_size() -> keras.Model:
 
 def generator_without_normalisation() -> keras.Model:
     """The generator without its batch normalisations."""
-    kept = [layer for layer in models.swift_generator().layers if "normalization" not in layer.name]
+    kept = [layer for layer in models.swift_generator(DESIGN).layers if "normalization" not in layer.name]
     return keras.Sequential([keras.Input((DESIGN.input_size,)), *kept])
 
 
 def generator_normalised_by_feature() -> keras.Model:
     """Each of the 6272 numbers that the first layer gives normalised by itself, and not by channel."""
-    dense, reshape, normalisation, relu, *rest = models.swift_generator().layers
+    dense, reshape, normalisation, relu, *rest = models.swift_generator(DESIGN).layers
     by_feature = layers.BatchNormalization(momentum=normalisation.momentum)
     return keras.Sequential([keras.Input((DESIGN.input_size,)), dense, by_feature, relu, reshape, *rest])
-
-
-def discriminator_twice_as_wide() -> keras.Model:
-    """The discriminator with 64 and 128 filters."""
-    return models.swift_discriminator(filters=(64, 128))
 
 
 @dataclass(frozen=True)
@@ -78,8 +73,7 @@ class Variant:
     """What differs from the design: values of its row in the presets' table, or networks."""
 
     changes: dict[str, object] = field(default_factory=dict)
-    generator: Callable[[], keras.Model] = models.swift_generator
-    discriminator: Callable[[], keras.Model] = models.swift_discriminator
+    generator: Callable[[], keras.Model] | None = None
 
 
 VARIANTS = {
@@ -99,29 +93,29 @@ VARIANTS = {
     "output by a convolution at full size": Variant(generator=generator_at_full_size),
     "first layer normalised by feature": Variant(generator=generator_normalised_by_feature),
     "no batch normalisation": Variant(generator=generator_without_normalisation),
-    "discriminator twice as wide": Variant(discriminator=discriminator_twice_as_wide),
+    "discriminator twice as wide": Variant({"discriminator_filters": (64, 128)}),
 }
 
 
 def trial(variant: Variant, seconds: float, seed: int, dataset: Dataset, judge: Evaluator) -> dict:
     """Trains a variant for so many seconds; returns what it did and how good its images are."""
     preset = replace(DESIGN, **variant.changes)
-    keras.utils.set_random_seed(seed)
-    gan = GAN(preset, variant.generator(), variant.discriminator(), seed)
+    generator, discriminator = models.build_networks(preset, seed)
+    gan = GAN(preset, variant.generator() if variant.generator else generator, discriminator, seed)
     stream = iter(batches(arrays_to_learn(preset, dataset), preset.batch_size, seed, 0, 0))
     step = tf.function(gan.train_step, autograph=False)
     step(next(stream))  # Builds the graph.
     started = time.perf_counter()
     while time.perf_counter() - started < seconds:
         step(next(stream))
-    images = gan.draw(judge.count)
-    asked = np.resize(preset.classes, judge.count)
-    confirmed = judge.classifier.probabilities(images).argmax(axis=1) == asked
+    images = gan.draw(judge.wanted)
+    asked = np.resize(preset.class_numbers, judge.count)
+    confirmed = judge.classifier.probabilities(images[: judge.count]).argmax(axis=1) == asked
     return {
         "steps": gan.step,
         **judge.brief_scores(images),
         "confirmed": float(confirmed.mean()),
-        "least_confirmed": min(float(confirmed[asked == index].mean()) for index in preset.classes),
+        "least_confirmed": min(float(confirmed[asked == index].mean()) for index in preset.class_numbers),
     }
 
 

@@ -9,6 +9,7 @@ from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.checkpoint.restore import restore_gan
 from clothinggan.data import sources
 from clothinggan.models import clothing_generator
+from clothinggan.presets import PRESETS
 
 SCRIPTS = Path(__file__).parents[2] / "scripts" / "experiments"
 
@@ -54,7 +55,7 @@ def test_without_being_told_it_takes_the_images_of_the_run(script, small_run, mo
 
 def test_a_generator_without_a_run_is_refused(script, tmp_path, monkeypatch):
     path = tmp_path / "generator.h5"
-    clothing_generator().save(path)
+    clothing_generator(PRESETS["clothing"]).save(path)
     monkeypatch.setattr("sys.argv", ["discriminator_alone.py", "--weights", str(path)])
     with pytest.raises(script.ClothingGANError, match="holds a generator alone"):
         script.main()
