@@ -9,6 +9,8 @@ import numpy as np
 from clothinggan.errors import ClothingGANError
 from clothinggan.files import atomic_write
 
+MAX_BYTES = 512 * 2**20  # What was not used for longest goes.
+
 
 def folder() -> Path:
     """Returns the folder, ``$XDG_CACHE_HOME/clothinggan``; there may be none yet."""
@@ -23,28 +25,28 @@ def read(path: Path, names: Sequence[str]) -> dict[str, np.ndarray] | None:
     try:
         # Opened here, since NumPy leaves open a file that it cannot read.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in names}
-        os.utime(path)  # The files that were used last stay longest.
+            os.utime(path)
+            return {name: arrays[name] for name in names}
     except Exception:  # on garbage, zipfile and NumPy raise a dozen unrelated exceptions
         return None
-    return found
 
 
-def write(path: Path, arrays: dict[str, np.ndarray], keep: int) -> None:
-    """Keeps arrays for the next time, where that is possible.
-
-    Args:
-        path: A file in `folder`, called KIND-DIGEST.npz.
-        arrays: By name.
-        keep: How many files of this kind stay, those that were used last.
-    """
+def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Keeps arrays for the next time, in a file of `folder`, where that is possible."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as temporary:
             np.savez(temporary, **arrays)
-        kind = path.name.partition("-")[0]
-        others = sorted(path.parent.glob(f"{kind}-*.npz"), key=lambda other: other.stat().st_mtime)
-        for other in others[:-keep]:
-            other.unlink(missing_ok=True)
+        _shrink(path.parent)
     except (OSError, ClothingGANError):
         return  # The next time takes longer; that is all.
+
+
+def _shrink(place: Path) -> None:
+    """Removes what was not used for longest, as long as the folder holds more than `MAX_BYTES`."""
+    paths = sorted(place.glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
+    kept = 0
+    for path in paths:
+        kept += path.stat().st_size
+        if kept > MAX_BYTES and path != paths[0]:
+            path.unlink()

@@ -13,20 +13,19 @@ import numpy as np
 from clothinggan import environment, files
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.cli import options
-from clothinggan.data import sources
 from clothinggan.data.sources import Dataset
-from clothinggan.errors import shown
-from clothinggan.evaluation import classifier
+from clothinggan.errors import ClothingGANError, note, shown
 from clothinggan.evaluation.evaluator import IMAGES, MIN_IMAGES, Evaluator, Scores
+from clothinggan.progress import show_progress
 from clothinggan.signals import unwinding
 
 if TYPE_CHECKING:
     import keras
 
 EXPLANATION = """\
-FCD, KCD: Fréchet and kernel distance (KCD times 1000, with its standard error) in the features of this
-  package's own classifier of Fashion-MNIST. They are not Inception FID and KID, and compare only with
-  numbers from this classifier, the same test images and as many generated ones. Lower is better.
+FCD, KCD: Fréchet and kernel distance (KCD times 1000, with its standard error) in the features of the
+  classifier named above. They are not Inception FID and KID, and compare only with numbers from the same
+  classifier, the same test images and as many generated ones. Lower is better.
 precision, density: how many generated images look real; a few far-out real images let even noise pass
   for precise, so look at density too. recall, coverage: how much of what is real they cover.
 sure: the classifier's mean certainty.
@@ -65,6 +64,8 @@ BETTER: dict[str, Callable[[float], float]] = {
     "density": lambda value: -abs(value - 1),
     "coverage": lambda value: value,
 }
+MAX_CLASS_COLUMNS = 16  # of the tables of classes
+MAX_CLASS_LINES = 40
 FIGURE_IMAGES = 100
 FIGURE_NEIGHBOURS = 5
 FIGURE_CANDIDATES = 1_000  # Among so many the nearest to training images are looked for.
@@ -128,8 +129,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
     found = [read_checkpoint(path).without_optimizers() for path in arguments.weights]
     recorded = next((file for file in found if file.record), None)
     dataset = options.load_data(arguments, recorded and recorded.record, recorded and recorded.path)
+    for line in dataset.notes:
+        note(line)
     _say_where_images_differ(found, dataset)
-    evaluator = Evaluator(dataset, arguments.images, arguments.quick, _show_progress)
+    evaluator = Evaluator(dataset, arguments.images, arguments.quick, show_progress)
     environment.import_tensorflow()
     from clothinggan.checkpoint.restore import restore_generator
 
@@ -142,7 +145,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         for file, generator in zip(found, generators, strict=True)
     ]
     references = [Line(name, None, scores) for name, scores in evaluator.reference_scores().items()]
-    _show_progress("", 0, 0)
+    show_progress("", 0, 0)
     if arguments.json:
         print(_as_json(lines, references, evaluator, dataset.source))
     else:
@@ -169,28 +172,47 @@ def _measure(file: Checkpoint, generator: "keras.Model", evaluator: Evaluator, s
     from clothinggan.checkpoint.restore import draw_images
 
     def show(done: int) -> None:
-        _show_progress(what, done, evaluator.wanted)
+        show_progress(what, done, evaluator.wanted)
 
     images, _ = draw_images(file, generator, evaluator.wanted, seed, progress=show)
-    classes = np.resize(file.classes, len(images)) if file.classes else None
-    scores = evaluator.scores(images, classes)
+    known = _classes_as_numbered(file, evaluator)
+    scores = evaluator.scores(images, None if known is None else np.resize(known, len(images)))
     first = images[:FIGURE_CANDIDATES].copy()
     return Line(
         str(file.path), file.epoch, scores, _discriminator_accuracy(file, generator, evaluator), first
     )
 
 
+def _classes_as_numbered(file: Checkpoint, evaluator: Evaluator) -> list[int] | None:
+    """The file's classes by the numbers that the classifier has for them; None where it knows others."""
+    names, known = list(file.class_names), list(evaluator.eyes.class_names)
+    if not names:
+        return None
+    if set(names) <= set(known):
+        return [known.index(name) for name in names]
+    # The first files called all classes by Fashion-MNIST's names.
+    if evaluator.dataset.was_trained_on(file.record) and len(names) >= len(known):
+        return list(file.classes)
+    return None
+
+
 def _discriminator_accuracy(
     file: Checkpoint, generator: "keras.Model", evaluator: Evaluator
 ) -> tuple[float, float] | None:
-    if not file.preset or (file.classes and evaluator.train_labels is None):
+    if not file.preset:
         return None
+    try:
+        dataset = evaluator.dataset
+        if file.classes and not dataset.was_trained_on(file.record):
+            dataset = dataset.classified_as(file.class_names)
+    except ClothingGANError:
+        return None  # It has not learned what these images are.
     from clothinggan.checkpoint.restore import restore_discriminator
     from clothinggan.gan import discriminator_accuracy
 
     # Of the images that it was trained on, as during the training.
     trained_on = slice(file.record.examples)
-    labels = None if evaluator.train_labels is None else evaluator.train_labels[trained_on]
+    labels = None if dataset.train_labels is None else dataset.train_labels[trained_on]
     return discriminator_accuracy(
         restore_discriminator(file),
         generator,
@@ -225,15 +247,17 @@ def _as_table(lines: list[Line], references: list[Line], evaluator: Evaluator, s
     if evaluator.quick:
         learned = [index for index, row in enumerate(rows[0]) if row.strip() in ("told apart", "GAN-train")]
         rows = [[cell for index, cell in enumerate(row) if index not in learned] for row in rows]
-    shares = [["share of", *(name.split("/")[0] for name in sources.CLASS_NAMES)]]
+    names = [shown(name.split("/")[0]) for name in evaluator.eyes.class_names]
+    shares = [["share of", *names]]
     shares += [
         [shown(line.name), *(f"{share:.1%}" for share in line.scores.class_shares)]
         for line in [*lines, *references]
     ]
     parts = [
-        f"{evaluator.count:,} generated images against as many test images of {shown(source)}",
+        f"{evaluator.count:,} generated images against as many test images of {shown(source)}, seen by "
+        f"{evaluator.eyes.whose}",
         _align(rows),
-        _align(shares),
+        _align(_in_columns(shares)),
     ]
     if any(line.scores.confirmed for line in lines):
         confirmed = [["confirmed", *shares[0][1:]]]
@@ -242,16 +266,24 @@ def _as_table(lines: list[Line], references: list[Line], evaluator: Evaluator, s
             for line in [*lines, *references]
             if line.scores.confirmed
         ]
-        parts.append(_align(confirmed))
+        parts.append(_align(_in_columns(confirmed)))
     if len(lines) > 1:
         parts.append("* the best of its column; columns can disagree: see what each says")
     if evaluator.count < IMAGES:
         parts.append(f"With fewer than {IMAGES:,} images the Fréchet distance is biased upwards.")
-    if source == "sample":
-        parts.append(
-            "The classifier knows Fashion-MNIST, not the drawn garments: its features come from there."
-        )
     return "\n\n".join([*parts, EXPLANATION])
+
+
+def _in_columns(rows: list[list[str]]) -> list[list[str]]:
+    """A table of many classes with a line for each, and not a column; of hundreds the first ones."""
+    if len(rows[0]) <= MAX_CLASS_COLUMNS:
+        return rows
+    lines = [list(column) for column in zip(*rows, strict=True)]
+    more = len(lines) - 1 - MAX_CLASS_LINES
+    if more <= 0:
+        return lines
+    rest = [f"and {more:,} more: --json has them", *[""] * (len(rows) - 1)]
+    return [*lines[: 1 + MAX_CLASS_LINES], rest]
 
 
 def _align(rows: list[list[str]]) -> str:
@@ -279,8 +311,9 @@ def _as_json(lines: list[Line], references: list[Line], evaluator: Evaluator, so
     report = {
         "data": source,
         "images": evaluator.count,
-        "classifier": classifier.facts()["sha256"],
-        "classes": list(sources.CLASS_NAMES),
+        "classifier": evaluator.eyes.identity,
+        "seen_by": evaluator.eyes.whose,
+        "classes": list(evaluator.eyes.class_names),
         "best": {column: line.name for column in BETTER if (line := _best(lines, column))},
         "files": [entry(line) for line in lines],
         "references": [entry(line) for line in references],
@@ -297,19 +330,11 @@ def _draw(line: Line, evaluator: Evaluator, path: Path) -> None:
     near = evaluator.nearest_training_images(images)
     nearest = np.argsort(near.distances)[:FIGURE_NEIGHBOURS]
     pairs = [(images[i], evaluator.train_images[near.indices[i]], float(near.distances[i])) for i in nearest]
-    _show_progress("", 0, 0)
-    figure = draw_classified(first, [sources.CLASS_NAMES[index] for index in classes], pairs, line.name)
+    show_progress("", 0, 0)
+    figure = draw_classified(
+        first, [evaluator.eyes.class_names[index] for index in classes], pairs, line.name
+    )
     save_png(figure, path)
-
-
-def _show_progress(what: str, done: int, total: int) -> None:
-    """A bar on standard error, where a person looks at it; an empty `what` clears it."""
-    if not sys.stderr.isatty():
-        return
-    width = 30
-    filled = width * done // total if total else 0
-    bar = f"{what:<40.40} [{'=' * filled}{' ' * (width - filled)}]" if what else " " * 75
-    print(f"\r{bar}", end="" if what else "\r", file=sys.stderr, flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -47,7 +47,6 @@ _BRIGHT = 127.5
 _NAMED = 5  # files in a line
 _BATCH = 32  # pictures that a thread reads at once
 _CACHE_VERSION = 1
-_CACHED = 8  # folders
 _TRAINING = ("train", "training")
 _TEST = ("test", "testing", "val", "valid", "validation")
 # What turns a picture upright, by its EXIF orientation.
@@ -309,7 +308,7 @@ def _read_all(folder: Path, files: Sequence[File], fit: str) -> _Decoded:
         finally:
             show_progress("", 0, 0)
     decoded = _Decoded(images, are_bright, np.array(reasons, dtype=str))
-    cache.write(kept, {name: getattr(decoded, name) for name in names}, keep=_CACHED)
+    cache.write(kept, {name: getattr(decoded, name) for name in names})
     return decoded
 
 

@@ -6,7 +6,6 @@ What is costly about the real images is computed once, and kept in the user's ca
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,16 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
+from clothinggan import cache
 from clothinggan.data.sources import Dataset
 from clothinggan.errors import ClothingGANError
-from clothinggan.evaluation import classifier, gan_train, metrics, small_networks, two_sample_test
-from clothinggan.files import atomic_write
+from clothinggan.evaluation import gan_train, metrics, small_networks, two_sample_test
+from clothinggan.evaluation.classifier import Classifier
+from clothinggan.evaluation.own_classifier import Eyes, classifier_for
 
 IMAGES = 10_000  # what the papers compare; fewer make the Fréchet distance larger
 NEAREST_IMAGES = 2_000  # as many take a fifth of the time, and the median is as good to 2 %
 MIN_IMAGES = 10
 _CACHE_VERSION = 3
-_CACHE_BYTES = 256 * 2**20  # What was not used for longest goes.
 
 Progress = Callable[[str, int, int], None]
 
@@ -40,7 +40,7 @@ class Scores:
         recall: Share of real images among the generated ones.
         density: Real neighbourhoods around a generated image; 1 for the real distribution.
         coverage: Share of real images with a generated one near.
-        class_shares: Share of images that the classifier takes for each of the ten classes.
+        class_shares: Share of images that the classifier takes for each of its classes.
         confidence: The classifier's mean certainty.
         nearness: Median distance to the nearest training image, over that of test images.
         copies: Share of images nearer to a training image than 99 % of the test images are.
@@ -99,6 +99,7 @@ class Evaluator:
                     f"{dataset.source} has fewer than {MIN_IMAGES} {kind} images, which generated ones are "
                     "compared with; name other data with --data"
                 )
+        self.dataset = dataset
         self.source = dataset.source
         self.train_images = dataset.train_images
         self.train_labels = dataset.train_labels
@@ -107,7 +108,6 @@ class Evaluator:
         self.test_labels = None if dataset.test_labels is None else dataset.test_labels[chosen]
         self.quick = quick
         self.progress = progress or (lambda *_: None)
-        self._cache = _cache_file(dataset.fingerprint, self.test_images)
 
     @property
     def count(self) -> int:
@@ -127,7 +127,7 @@ class Evaluator:
     @property
     def _teaching_count(self) -> int:
         """How many images GAN-train takes; 0 where there are no labels to measure it by."""
-        if self.train_labels is None or self.test_labels is None:
+        if self.train_labels is None or self.test_labels is None or self.dataset.class_count < 2:
             return 0
         return min(gan_train.IMAGES, len(self.train_images))
 
@@ -140,9 +140,22 @@ class Evaluator:
         _ = self._real
 
     @cached_property
-    def classifier(self) -> classifier.Classifier:
-        """The classifier that the package ships."""
-        return classifier.load()
+    def eyes(self) -> Eyes:
+        """The classifier through which images are compared, and whose it is."""
+        return classifier_for(self.dataset, self.progress)
+
+    @property
+    def classifier(self) -> Classifier:
+        """The classifier through which images are compared."""
+        return self.eyes.classifier
+
+    @cached_property
+    def _cache(self) -> Path:
+        """Where what is known of the real images is kept."""
+        digest = hashlib.sha256(f"{_CACHE_VERSION} {self.eyes.identity} {self.count}".encode())
+        digest.update(self.dataset.fingerprint.encode())
+        digest.update(np.ascontiguousarray(self.test_images))
+        return cache.folder() / f"{digest.hexdigest()[:32]}.npz"
 
     def scores(self, images: np.ndarray, classes: np.ndarray | None = None) -> Scores:
         """Measures images in every way.
@@ -201,7 +214,7 @@ class Evaluator:
                 classes[: self._teaching_count],
                 self.test_images,
                 self.test_labels,
-                classes=int(max(self.train_labels.max(), self.test_labels.max())) + 1,
+                classes=self.dataset.class_count,
                 progress=lambda done, total: self.progress("GAN-train", done, total),
             )
             scores |= {"gan_train": taught.accuracy, "gan_train_error": taught.standard_error}
@@ -244,7 +257,7 @@ class Evaluator:
     @cached_property
     def _real(self) -> dict[str, np.ndarray]:
         """What is known of the test images: `features`, `radii`, `test_distances`."""
-        cached = _read(self._cache, ("features", "radii", "test_distances"))
+        cached = cache.read(self._cache, ("features", "radii", "test_distances"))
         if cached:
             return cached
         features = self._features(self.test_images)
@@ -255,14 +268,14 @@ class Evaluator:
                 "nothing to compare with; name other data with --data"
             )
         real = {"features": features, "radii": metrics.radii(features), "test_distances": distances}
-        _write(self._cache, real)
+        cache.write(self._cache, real)
         return real
 
     @cached_property
     def _references(self) -> str:
         kind = "quick-references" if self.quick else "references"
         path = self._cache.with_name(f"{self._cache.stem}-{kind}.npz")
-        cached = _read(path, ("scores",))
+        cached = cache.read(path, ("scores",))
         if cached:
             return str(cached["scores"])
         random = np.random.default_rng(0)
@@ -276,7 +289,7 @@ class Evaluator:
             "uniform noise": (random.random((self.wanted, 28, 28), dtype=np.float32), None),
         }
         scores = json.dumps({name: dataclasses.asdict(self.scores(*drawn)) for name, drawn in sets.items()})
-        _write(path, {"scores": np.array(scores)})
+        cache.write(path, {"scores": np.array(scores)})
         return scores
 
 
@@ -285,45 +298,3 @@ def _some(available: int, count: int) -> np.ndarray | slice:
     if count >= available:
         return slice(None)
     return np.random.default_rng(0).choice(available, count, replace=False)
-
-
-def _cache_file(fingerprint: str, test_images: np.ndarray) -> Path:
-    digest = hashlib.sha256(f"{_CACHE_VERSION} {classifier.facts()['sha256']} {len(test_images)}".encode())
-    digest.update(fingerprint.encode())
-    digest.update(np.ascontiguousarray(test_images))
-    try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clothinggan"
-    except RuntimeError:  # Nobody knows a home here,
-        folder = Path(os.devnull)  # and nothing can be read from there or written to it.
-    return folder / f"{digest.hexdigest()[:32]}.npz"
-
-
-def _read(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray] | None:
-    """What is cached, or None; a file that is broken is as good as none."""
-    try:
-        # Opened here, since NumPy leaves open a file that it cannot read.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            os.utime(path)
-            return {name: arrays[name] for name in names}
-    except Exception:  # on garbage, zipfile and NumPy raise a dozen unrelated exceptions
-        return None
-
-
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Keeps arrays for the next time, where that is possible."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as temporary:
-            np.savez(temporary, **arrays)
-        _shrink(path.parent)
-    except (OSError, ClothingGANError):
-        return  # The next time takes longer; that is all.
-
-
-def _shrink(folder: Path) -> None:
-    """Removes what was not used for longest, as long as the folder holds more than `_CACHE_BYTES`."""
-    kept = 0
-    for path in sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True):
-        kept += path.stat().st_size
-        if kept > _CACHE_BYTES:
-            path.unlink()

@@ -68,7 +68,6 @@ def accuracy_on_unseen(
         seed: Decides the initial weights, the order of the images and the dropout; at least 0.
         progress: Called after each step with the number of steps done, and how many there are.
     """
-    import keras
     import tensorflow as tf
 
     from clothinggan import fast_layers
@@ -76,42 +75,89 @@ def accuracy_on_unseen(
     random = np.random.default_rng(seed)
     network = _network(classes, random)
     batch_size = min(_BATCH_SIZE, len(images))
-    batches = len(images) // batch_size
-    steps = max(epochs * batches, MIN_STEPS)
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, steps))
-    optimizer.build(network.trainable_variables)
-    # Copied to the device once; each step gathers its batch there.
-    all_images, all_labels = tf.constant(images), tf.constant(labels.astype(np.int32))
-
-    def logits(batch: tf.Tensor, training: bool) -> tf.Tensor:
-        return fast_layers.apply(network, tf.cast(batch, tf.float32) / 255, training)
-
-    @tf.function
-    def train_step(chosen: tf.Tensor) -> None:
-        with tf.GradientTape() as tape:
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-                tf.gather(all_labels, chosen), logits(tf.gather(all_images, chosen), training=True)
-            )
-            loss = tf.reduce_mean(losses)
-        variables = network.trainable_variables
-        optimizer.apply(tape.gradient(loss, variables), variables)
+    fit(
+        network,
+        images,
+        labels,
+        steps=max(epochs * (len(images) // batch_size), MIN_STEPS),
+        batch_size=batch_size,
+        learning_rate=_LEARNING_RATE,
+        random=random,
+        progress=progress,
+    )
 
     @tf.function(input_signature=[tf.TensorSpec((None, *images.shape[1:]), tf.uint8)])
     def predict(batch: tf.Tensor) -> tf.Tensor:
-        return tf.argmax(logits(batch, training=False), axis=1)
-
-    for step in range(steps):
-        if step % batches == 0:
-            order = random.permutation(len(images)).astype(np.int32)
-        start = step % batches * batch_size
-        train_step(tf.constant(order[start : start + batch_size]))
-        if progress:
-            progress(step + 1, steps)
+        logits = fast_layers.apply(network, tf.cast(batch, tf.float32) / 255, training=False)
+        return tf.argmax(logits, axis=1)
 
     starts = range(0, len(unseen_images), _PREDICTION_BATCH_SIZE)
     predicted = [predict(unseen_images[start : start + _PREDICTION_BATCH_SIZE]) for start in starts]
     accuracy = float(np.mean(np.concatenate(predicted) == unseen_labels))
     return MeasuredAccuracy(accuracy, math.sqrt(accuracy * (1 - accuracy) / len(unseen_images)))
+
+
+def fit(
+    network: "keras.Sequential",
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    random: np.random.Generator,
+    largest_shift: int = 0,
+    progress: Progress | None = None,
+) -> None:
+    """Trains a classifier by Adam, with a learning rate that falls along a cosine.
+
+    Args:
+        network: Images (n, 28, 28, 1) in [0, 1] to logits (n, classes).
+        images: Uint8 of shape (n, 28, 28, 1).
+        labels: Integers of shape (n,), from 0 to classes - 1.
+        steps: How many batches to learn from; the images come in another order each time around.
+        batch_size: Images in a batch, at most n; what is left over of n is dropped each time around.
+        learning_rate: The first.
+        random: Decides the order and the shifts.
+        largest_shift: How many pixels each batch is moved by at the most, in both directions.
+        progress: Called after each step with the number of steps done, and how many there are.
+    """
+    import keras
+    import tensorflow as tf
+
+    from clothinggan import fast_layers
+
+    batches = len(images) // batch_size
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
+    optimizer.build(network.trainable_variables)
+    # Copied to the device once; each step gathers its batch there.
+    all_images, all_labels = tf.constant(images), tf.constant(labels.astype(np.int32))
+
+    @tf.function
+    def train_step(chosen: tf.Tensor, shift: tf.Tensor) -> None:
+        batch = tf.cast(tf.gather(all_images, chosen), tf.float32) / 255
+        if largest_shift:
+            margins = [[0, 0], [largest_shift] * 2, [largest_shift] * 2, [0, 0]]
+            start = tf.concat([[0], shift, [0]], axis=0)
+            batch = tf.slice(tf.pad(batch, margins), start, tf.shape(batch))
+        with tf.GradientTape() as tape:
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                tf.gather(all_labels, chosen), fast_layers.apply(network, batch, training=True)
+            )
+            loss = tf.reduce_mean(losses)
+        variables = network.trainable_variables
+        optimizer.apply(tape.gradient(loss, variables), variables)
+
+    shift = np.zeros(2, np.int32)
+    for step in range(steps):
+        if step % batches == 0:
+            order = random.permutation(len(images)).astype(np.int32)
+        start = step % batches * batch_size
+        if largest_shift:
+            shift = random.integers(0, 2 * largest_shift + 1, 2, np.int32)
+        train_step(tf.constant(order[start : start + batch_size]), tf.constant(shift))
+        if progress:
+            progress(step + 1, steps)
 
 
 def as_bytes(name: str, images: np.ndarray, at_least: int = MIN_IMAGES) -> np.ndarray:

@@ -10,7 +10,6 @@ import pytest
 from image_files import IMAGES, refusal
 from PIL import Image
 
-from clothinggan import cache
 from clothinggan.data import pictures, sources
 from clothinggan.data.formats import Flaw
 from clothinggan.data.pictures import read_picture
@@ -325,13 +324,6 @@ def test_pictures_are_read_once(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "read_picture", lambda path, fit: reads.append(path) or (IMAGES[0], False))
     sources.load(str(tmp_path / "images"))
     assert len(reads) == 20
-
-
-def test_the_cache_holds_few_folders(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "_CACHED", 2)
-    for name in "abc":
-        sources.load(str(fill(tmp_path / name, each=2)))
-    assert len(list(cache.folder().glob("pictures-*.npz"))) == 2
 
 
 def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(tmp_path, monkeypatch):
