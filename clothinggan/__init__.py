@@ -1,33 +1,70 @@
 """ClothingGAN: trains small GANs on Fashion-MNIST, goes on where it stopped, shows what they draw.
 
 >>> import clothinggan
->>> generator = clothinggan.load_generator("clothingGANlatest.h5")
->>> latent_vectors = clothinggan.draw_latent_vectors(count=25, size=100, seed=0)
->>> images = clothinggan.generate(generator, latent_vectors)  # (25, 28, 28) float32 in [0, 1]
+>>> run = clothinggan.fit("swift", data="sample", epochs=3, out="runs/first")
+>>> run.show()
+>>> images = clothinggan.draw(run.path, 25, classes=["sneaker", "ankle boot"])  # (25, 28, 28) in [0, 1]
+>>> scores = clothinggan.measure(run.path)
 """
 
 from pkgutil import resolve_name
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from clothinggan.api import Measures, draw, fit, measure, show
+    from clothinggan.checkpoint.restore import load_generator
+    from clothinggan.data.sources import load as load_data
+    from clothinggan.errors import ClothingGANError
+    from clothinggan.gan import GAN
+    from clothinggan.models import draw_latent_vectors, generate
+    from clothinggan.presets import PRESETS, Preset
 
 __version__ = "1.0.0"
 
 _HOMES = {
     "ClothingGANError": "clothinggan.errors:ClothingGANError",
+    "GAN": "clothinggan.gan:GAN",
+    "Measures": "clothinggan.api:Measures",
     "PRESETS": "clothinggan.presets:PRESETS",
+    "Preset": "clothinggan.presets:Preset",
+    "draw": "clothinggan.api:draw",
     "draw_latent_vectors": "clothinggan.models:draw_latent_vectors",
+    "fit": "clothinggan.api:fit",
     "generate": "clothinggan.models:generate",
     "load_data": "clothinggan.data.sources:load",
     "load_generator": "clothinggan.checkpoint.restore:load_generator",
+    "measure": "clothinggan.api:measure",
+    "show": "clothinggan.api:show",
 }
-_WITHOUT_TENSORFLOW = {"ClothingGANError", "PRESETS", "load_data"}
-__all__ = [*_HOMES, "__version__"]
+_ON_TENSORFLOW = {"GAN", "draw_latent_vectors", "generate", "load_generator"}
+__all__ = [
+    "GAN",
+    "PRESETS",
+    "ClothingGANError",
+    "Measures",
+    "Preset",
+    "__version__",
+    "draw",
+    "draw_latent_vectors",
+    "fit",
+    "generate",
+    "load_data",
+    "load_generator",
+    "measure",
+    "show",
+]
 
 
 def __getattr__(name: str) -> object:
     # On first use: importing the package does not wait for TensorFlow.
     if name not in _HOMES:
         raise AttributeError(f"module 'clothinggan' has no attribute '{name}'")
-    if name not in _WITHOUT_TENSORFLOW:
+    if name in _ON_TENSORFLOW:
         from clothinggan import environment
 
         environment.import_tensorflow()
     return resolve_name(_HOMES[name])
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

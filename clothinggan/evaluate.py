@@ -1,10 +1,8 @@
 """`python -m clothinggan.evaluate`: measures how good the images of one or more generators are."""
 
 import argparse
-import dataclasses
-import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,79 +13,17 @@ from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.cli import options
 from clothinggan.data.sources import Dataset
 from clothinggan.errors import ClothingGANError, note, shown
-from clothinggan.evaluation.evaluator import IMAGES, MIN_IMAGES, Evaluator, Scores
+from clothinggan.evaluation.evaluator import IMAGES, MIN_IMAGES, Evaluator
+from clothinggan.evaluation.report import Line, Report
 from clothinggan.progress import show_progress
 from clothinggan.signals import unwinding
 
 if TYPE_CHECKING:
     import keras
 
-EXPLANATION = """\
-FCD, KCD: Fréchet and kernel distance (KCD times 1000, with its standard error) in the features of the
-  classifier named above. They are not Inception FID and KID, and compare only with numbers from the same
-  classifier, the same test images and as many generated ones. Lower is better.
-precision, density: how many generated images look real; a few far-out real images let even noise pass
-  for precise, so look at density too. recall, coverage: how much of what is real they cover.
-sure: the classifier's mean certainty.
-near: median distance to the nearest training image, divided by that of unseen test images; far below 1
-  and with many copies, it means memorising. copies: share of images that are nearer to a training image
-  than 99 % of the test images are.
-confirmed: of the images drawn for a class, how many the classifier takes for it; of training images, how
-  many of each class it recognises.
-told apart: how often a network that is trained for it tells unseen generated images from real ones; 50 % is
-  perfect. It sees what the classifier's features do not, but not copies of training images.
-GAN-train: how many real test images a network recognises that has learned from the generated ones alone;
-  for training images, from as many real ones.
-D real, D fake: how often the file's own discriminator is right."""
-# The table's columns: each score's title, and its text.
-COLUMNS: dict[str, tuple[str, Callable[[Scores], str]]] = {
-    "fcd": ("FCD", lambda s: f"{s.fcd:.3f}"),
-    "kcd": ("KCD", lambda s: f"{1000 * s.kcd:.2f} ± {1000 * s.kcd_error:.2f}"),
-    "told_apart": ("told apart", lambda s: f"{s.told_apart:.1%} ± {s.told_apart_error:.1%}"),
-    "gan_train": ("GAN-train", lambda s: f"{s.gan_train:.1%} ± {s.gan_train_error:.1%}"),
-    "precision": ("precision", lambda s: f"{s.precision:.3f}"),
-    "recall": ("recall", lambda s: f"{s.recall:.3f}"),
-    "density": ("density", lambda s: f"{s.density:.3f}"),
-    "coverage": ("coverage", lambda s: f"{s.coverage:.3f}"),
-    "confidence": ("sure", lambda s: f"{s.confidence:.3f}"),
-    "nearness": ("near", lambda s: f"{s.nearness:.3f}"),
-    "copies": ("copies", lambda s: f"{s.copies:.1%}"),
-}
-# What is better where one can say so: more of this.
-BETTER: dict[str, Callable[[float], float]] = {
-    "fcd": lambda value: -value,
-    "kcd": lambda value: -value,
-    "told_apart": lambda value: -abs(value - 0.5),
-    "gan_train": lambda value: value,
-    "precision": lambda value: value,
-    "recall": lambda value: value,
-    "density": lambda value: -abs(value - 1),
-    "coverage": lambda value: value,
-}
-MAX_CLASS_COLUMNS = 16  # of the tables of classes
-MAX_CLASS_LINES = 40
 FIGURE_IMAGES = 100
 FIGURE_NEIGHBOURS = 5
 FIGURE_CANDIDATES = 1_000  # Among so many the nearest to training images are looked for.
-
-
-@dataclasses.dataclass(frozen=True)
-class Line:
-    """A line of the table.
-
-    Attributes:
-        name: The file, or what stands in its place.
-        epoch: Epochs completed; None for a reference.
-        scores: How good its images are.
-        discriminator: Its discriminator's accuracy on real and on generated images, if it has one.
-        images: The first of its images, (n, 28, 28) float32 in [0, 1]; None for a reference.
-    """
-
-    name: str
-    epoch: int | None
-    scores: Scores
-    discriminator: tuple[float, float] | None = None
-    images: np.ndarray | None = None
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -124,7 +60,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Measures as the options say; returns the exit status."""
+    """Measures and prints as the options say; returns the exit status."""
+    report, evaluator = measure(arguments)
+    print(report.as_json() if arguments.json else report.as_table())
+    if arguments.figure:
+        _draw(report.best("fcd" if arguments.quick else "told_apart"), evaluator, arguments.figure)
+        print(shown(arguments.figure), file=sys.stderr if arguments.json else sys.stdout)
+    return 0
+
+
+def measure(arguments: argparse.Namespace) -> tuple[Report, Evaluator]:
+    """Returns the measures of files as the options say, and what measured them."""
     # All are read before the first is measured; their optimisers would fill the memory.
     found = [read_checkpoint(path).without_optimizers() for path in arguments.weights]
     recorded = next((file for file in found if file.record), None)
@@ -146,14 +92,18 @@ def evaluate(arguments: argparse.Namespace) -> int:
     ]
     references = [Line(name, None, scores) for name, scores in evaluator.reference_scores().items()]
     show_progress("", 0, 0)
-    if arguments.json:
-        print(_as_json(lines, references, evaluator, dataset.source))
-    else:
-        print(_as_table(lines, references, evaluator, dataset.source))
-    if arguments.figure:
-        _draw(_best(lines, "fcd" if arguments.quick else "told_apart"), evaluator, arguments.figure)
-        print(shown(arguments.figure), file=sys.stderr if arguments.json else sys.stdout)
-    return 0
+    eyes = evaluator.eyes
+    report = Report(
+        lines,
+        references,
+        dataset.source,
+        evaluator.count,
+        arguments.quick,
+        tuple(eyes.class_names),
+        eyes.whose,
+        eyes.identity,
+    )
+    return report, evaluator
 
 
 def _say_where_images_differ(found: list[Checkpoint], dataset: Dataset) -> None:
@@ -221,104 +171,6 @@ def _discriminator_accuracy(
         evaluator.train_images[trained_on],
         labels,
     )
-
-
-def _best(lines: list[Line], column: str) -> Line | None:
-    """The line that is best by a column of `BETTER`; None where it is not measured."""
-    measured = [line for line in lines if getattr(line.scores, column) is not None]
-    return max(measured, key=lambda line: BETTER[column](getattr(line.scores, column)), default=None)
-
-
-def _as_table(lines: list[Line], references: list[Line], evaluator: Evaluator, source: str) -> str:
-    best = {column: _best(lines, column) for column in BETTER} if len(lines) > 1 else {}
-
-    def cell(line: Line, column: str, text: str) -> str:
-        return text + (" *" if best.get(column) is line else "  " if best.get(column) else "")
-
-    rows = [["", "epoch", *(title for title, _ in COLUMNS.values()), "D real", "D fake"]]
-    for line in [*lines, *references]:
-        numbers = (
-            cell(line, column, "" if getattr(line.scores, column) is None else text(line.scores))
-            for column, (_, text) in COLUMNS.items()
-        )
-        accuracies = [f"{share:.1%}" for share in line.discriminator or ()] or ["", ""]
-        epoch = "" if line.epoch is None else str(line.epoch)
-        rows.append([shown(line.name), epoch, *numbers, *accuracies])
-    if evaluator.quick:
-        learned = [index for index, row in enumerate(rows[0]) if row.strip() in ("told apart", "GAN-train")]
-        rows = [[cell for index, cell in enumerate(row) if index not in learned] for row in rows]
-    names = [shown(name.split("/")[0]) for name in evaluator.eyes.class_names]
-    shares = [["share of", *names]]
-    shares += [
-        [shown(line.name), *(f"{share:.1%}" for share in line.scores.class_shares)]
-        for line in [*lines, *references]
-    ]
-    parts = [
-        f"{evaluator.count:,} generated images against as many test images of {shown(source)}, seen by "
-        f"{evaluator.eyes.whose}",
-        _align(rows),
-        _align(_in_columns(shares)),
-    ]
-    if any(line.scores.confirmed for line in lines):
-        confirmed = [["confirmed", *shares[0][1:]]]
-        confirmed += [
-            [shown(line.name), *("" if share is None else f"{share:.1%}" for share in line.scores.confirmed)]
-            for line in [*lines, *references]
-            if line.scores.confirmed
-        ]
-        parts.append(_align(_in_columns(confirmed)))
-    if len(lines) > 1:
-        parts.append("* the best of its column; columns can disagree: see what each says")
-    if evaluator.count < IMAGES:
-        parts.append(f"With fewer than {IMAGES:,} images the Fréchet distance is biased upwards.")
-    return "\n\n".join([*parts, EXPLANATION])
-
-
-def _in_columns(rows: list[list[str]]) -> list[list[str]]:
-    """A table of many classes with a line for each, and not a column; of hundreds the first ones."""
-    if len(rows[0]) <= MAX_CLASS_COLUMNS:
-        return rows
-    lines = [list(column) for column in zip(*rows, strict=True)]
-    more = len(lines) - 1 - MAX_CLASS_LINES
-    if more <= 0:
-        return lines
-    rest = [f"and {more:,} more: --json has them", *[""] * (len(rows) - 1)]
-    return [*lines[: 1 + MAX_CLASS_LINES], rest]
-
-
-def _align(rows: list[list[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
-
-
-def _as_json(lines: list[Line], references: list[Line], evaluator: Evaluator, source: str) -> str:
-    def entry(line: Line) -> dict[str, object]:
-        accuracies = line.discriminator or (None, None)
-        return {
-            "name": line.name,
-            "epoch": line.epoch,
-            **dataclasses.asdict(line.scores),
-            "accuracy_real": accuracies[0],
-            "accuracy_fake": accuracies[1],
-        }
-
-    report = {
-        "data": source,
-        "images": evaluator.count,
-        "classifier": evaluator.eyes.identity,
-        "seen_by": evaluator.eyes.whose,
-        "classes": list(evaluator.eyes.class_names),
-        "best": {column: line.name for column in BETTER if (line := _best(lines, column))},
-        "files": [entry(line) for line in lines],
-        "references": [entry(line) for line in references],
-    }
-    return json.dumps(report, indent=2)
 
 
 def _draw(line: Line, evaluator: Evaluator, path: Path) -> None:

@@ -1,5 +1,6 @@
 """Image grids and loss curves: arrays in, matplotlib figures out."""
 
+import io
 import os
 import sys
 import warnings
@@ -10,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageSequence
 
 from clothinggan import environment
+from clothinggan.errors import ClothingGANError
 from clothinggan.files import atomic_write
 
 with environment.a_backend_that_is_there():
@@ -23,6 +25,7 @@ _own_style = style.context("default")
 GRID_IMAGES = 25  # of a run's sheets and of what `display` shows
 GRID_INCHES = (6, 6.4)  # with a line for the title
 TITLE_LENGTH = 64  # characters that fit into it
+_DPI = 100
 CAPTION_HEIGHT = 20  # pixels under each frame of an animation
 
 
@@ -157,9 +160,15 @@ def draw_losses(history: Sequence[dict[str, float]]) -> Figure:
 @_own_style
 def save_png(figure: Figure, path: Path) -> None:
     """Writes a figure as a PNG file; it appears whole or not at all."""
-    with atomic_write(path) as temporary, warnings.catch_warnings():
+    with atomic_write(path) as temporary:
+        _save(figure, temporary)
+
+
+@_own_style
+def _save(figure: Figure, target: Path | io.BytesIO) -> None:
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # A file's name may have letters that the font has not.
-        figure.savefig(temporary, dpi=100)
+        figure.savefig(target, dpi=_DPI, format="png")
 
 
 def save_gif(frames: Sequence[np.ndarray], path: Path, seconds: Sequence[float]) -> None:
@@ -187,6 +196,42 @@ def load_timelapse(path: Path) -> dict[str, np.ndarray]:
         pictures = [np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(animation)]
     frames = [picture[:-CAPTION_HEIGHT:2, ::2] / np.float32(255) for picture in pictures]
     return dict(zip(captions, frames, strict=True))
+
+
+def in_notebook() -> bool:
+    """Whether this runs in a kernel, whose pictures appear in the notebook's cell."""
+    if "IPython" not in sys.modules:
+        return False
+    shell = sys.modules["IPython"].get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def present(figure: Figure) -> None:
+    """Shows a figure: in the notebook's cell, else in a window.
+
+    Raises:
+        ClothingGANError: If neither is there.
+    """
+    if in_notebook():
+        from IPython.display import Image as CellImage
+        from IPython.display import display
+
+        content = io.BytesIO()
+        _save(figure, content)
+        display(CellImage(content.getvalue()))
+        return
+    if not window_possible():
+        raise ClothingGANError(
+            "there is neither a notebook nor a window to show images in; write them to files with "
+            "python -m clothinggan.display --save FOLDER"
+        )
+    import matplotlib.pyplot as plt
+
+    content = io.BytesIO()
+    _save(figure, content)
+    picture = np.asarray(Image.open(content))
+    plt.figure(figsize=figure.get_size_inches(), dpi=_DPI).figimage(picture)
+    plt.show()
 
 
 def window_possible() -> bool:

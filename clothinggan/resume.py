@@ -19,7 +19,7 @@ from clothinggan.errors import ClothingGANError
 from clothinggan.presets import DEFAULT_PRESET, PRESETS, Preset, as_plain_data, from_plain_data
 
 if TYPE_CHECKING:
-    pass
+    from clothinggan.run import Run
 
 MORE_EPOCHS = 200
 
@@ -59,8 +59,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def resume(arguments: argparse.Namespace) -> int:
-    """Goes on as the options say; returns the exit status."""
+def begin(arguments: argparse.Namespace) -> "Run":
+    """Goes on as the options say; returns the run."""
     cluster = find_cluster(arguments.strategy)
     if arguments.weights:
         found = read_checkpoint(arguments.weights)
@@ -228,7 +228,7 @@ def _last_epoch(record: Record, arguments: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit status."""
-    return options.reporting_errors(lambda: resume(parse(argv)))
+    return options.reporting_errors(lambda: begin(parse(argv)).exit_status)
 
 
 if __name__ == "__main__":

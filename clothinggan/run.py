@@ -1,8 +1,9 @@
 """A training run: the loop around the GAN's steps, from where the run stands to its last epoch."""
 
 import contextlib
+import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -21,6 +22,7 @@ from clothinggan.callbacks import (
     SheetWindow,
     StepCounter,
     StopAtSignal,
+    draw_sheet,
     save,
 )
 from clothinggan.checkpoint.file import check_size, file_name
@@ -31,7 +33,7 @@ from clothinggan.data.sources import Dataset
 from clothinggan.distributed.workers import Workers
 from clothinggan.errors import ClothingGANError, MovedFolderError, explain, note, shown
 from clothinggan.evaluation.evaluator import Evaluator
-from clothinggan.figures import window_possible
+from clothinggan.figures import present, window_possible
 from clothinggan.gan import GAN
 from clothinggan.presets import Preset, differences
 from clothinggan.signals import StoppedBySignal, StopRequests, stop_requests
@@ -48,6 +50,7 @@ class Run:
         workers: Who trains; of several processes only the chief reports and writes files.
         evaluator: Measures generated images; None where that is not asked for.
         steps_per_epoch: How many whole batches an epoch has.
+        exit_status: What a command ends with: 0, or after a signal 128 and its number.
     """
 
     def __init__(
@@ -71,19 +74,45 @@ class Run:
         # Made first, so that data without test images is refused before the training and not after it.
         self.evaluator = Evaluator(dataset) if record.evaluate_every and folder else None
         self.steps_per_epoch = len(dataset.train_images) // record.batch_size
+        self.exit_status = 0
         record.versions = environment.library_versions()
         record.processor = environment.device_names()
         record.threads = environment.thread_count()
 
-    def execute(self, show: bool = False, tensorboard: Path | None = None) -> int:
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """What each epoch came to: losses, accuracies and measures by name, a number for each epoch."""
+        names = dict.fromkeys(name for entry in self.record.history for name in entry)
+        return {name: [entry.get(name, math.nan) for entry in self.record.history] for name in names}
+
+    @property
+    def generator(self) -> keras.Model:
+        """The generator that draws: latent vectors (n, input_size) to images (n, 28, 28, 1) in [0, 1]."""
+        return self.gan.averaged_generator
+
+    @property
+    def path(self) -> Path | None:
+        """The last file that the run has saved, or began from."""
+        return self.folder.last_saved if self.folder else None
+
+    def show(self) -> None:
+        """Shows the 25 images of the run's sheet: in the notebook's cell, or in a window."""
+        present(draw_sheet(self.gan, self.record))
+
+    def execute(
+        self,
+        show: bool = False,
+        tensorboard: Path | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> None:
         """Says what is about to happen, trains, and says how it ended.
+
+        `exit_status` is 0 afterwards, or after a signal 128 and its number.
 
         Args:
             show: Whether to open the periodic images in a window.
             tensorboard: Where TensorBoard's event files go, if there are to be any.
-
-        Returns:
-            The exit status: 0, or after a signal 128 and its number.
+            callbacks: The caller's own, called before those of the run save.
 
         Raises:
             ClothingGANError: If a loss is no number, or a file cannot be written.
@@ -98,20 +127,26 @@ class Run:
             if self.evaluator:
                 self.evaluator.prepare()
             try:
-                self._train(requests, show, tensorboard)
+                self._train(requests, show, tensorboard, callbacks)
             except StoppedBySignal as stopped:
                 print(shown(stopped))
-                return stopped.exit_status
+                self.exit_status = stopped.exit_status
+                return
         print(self.describe_end())
-        return 0
 
-    def _train(self, requests: StopRequests, show: bool, tensorboard: Path | None) -> None:
+    def _train(
+        self,
+        requests: StopRequests,
+        show: bool,
+        tensorboard: Path | None,
+        extra: Sequence[keras.callbacks.Callback],
+    ) -> None:
         """Trains until the record's last epoch."""
         record = self.record
         begun = record.step_in_epoch > 0
         self.gan.keeps_sums = begun
         with self._explaining_failures(), contextlib.ExitStack() as at_the_end:
-            callbacks = self._callbacks(requests, show, tensorboard)
+            callbacks = self._callbacks(requests, show, tensorboard, extra)
             shows_bar = self.folder is not None and ProgressBar.is_possible()
             if shows_bar:
                 bar = ProgressBar(record)
@@ -130,7 +165,11 @@ class Run:
                 )
 
     def _callbacks(
-        self, requests: StopRequests, show: bool, tensorboard: Path | None
+        self,
+        requests: StopRequests,
+        show: bool,
+        tensorboard: Path | None,
+        extra: Sequence[keras.callbacks.Callback],
     ) -> list[keras.callbacks.Callback]:
         """What happens around steps and epochs, in this order."""
         record, folder, steps = self.record, self.folder, self.steps_per_epoch
@@ -140,7 +179,7 @@ class Run:
             callbacks.append(ReplicaGuard(record, requests))
         if folder is None:
             ending = StopAtSignal(record, requests, steps, several, self._how_to_go_on())
-            return [*callbacks, StepCounter(record), ending]
+            return [*callbacks, StepCounter(record), *extra, ending]
         callbacks += [
             HistoryKeeper(record, folder, self.dataset, self.evaluator),
             ImageSheets(record, folder),
@@ -153,7 +192,11 @@ class Run:
             callbacks.append(EventFile(record, tensorboard))
         if not ProgressBar.is_possible():
             callbacks.append(PlainProgress(record, steps))
-        return [*callbacks, Checkpoints(record, requests, steps, several, self.workers.everywhere, folder)]
+        return [
+            *callbacks,
+            *extra,
+            Checkpoints(record, requests, steps, several, self.workers.everywhere, folder),
+        ]
 
     def describe(self) -> str:
         """Returns what is about to happen, some lines."""

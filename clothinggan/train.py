@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from clothinggan import training
 from clothinggan.checkpoint.record import MAX_EPOCHS, Record
@@ -10,6 +11,9 @@ from clothinggan.cli import options
 from clothinggan.distributed.cluster import find_cluster
 from clothinggan.errors import ClothingGANError
 from clothinggan.presets import PRESETS, SETTINGS, as_plain_data, change, describe_settings
+
+if TYPE_CHECKING:
+    from clothinggan.run import Run
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -58,8 +62,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def train(arguments: argparse.Namespace) -> int:
-    """Trains as the options say; returns the exit status."""
+def begin(arguments: argparse.Namespace) -> "Run":
+    """Trains as the options say; returns the run."""
     cluster = find_cluster(arguments.strategy)
     dataset = options.load_data(arguments, cluster=cluster)
     preset = replace(arguments.design, classes=dataset.class_count)
@@ -94,7 +98,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit status."""
-    return options.reporting_errors(lambda: train(parse(argv)))
+    return options.reporting_errors(lambda: begin(parse(argv)).exit_status)
 
 
 if __name__ == "__main__":

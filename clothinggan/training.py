@@ -19,6 +19,7 @@ from clothinggan.presets import Preset
 
 if TYPE_CHECKING:
     from clothinggan.gan import GAN
+    from clothinggan.run import Run
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,12 @@ class Start:
     discriminator: Checkpoint | None = None
 
 
-def train(start: Start, arguments: argparse.Namespace, cluster: Cluster | None) -> int:
-    """Puts networks, folder and loop together and trains; returns the exit status.
+def train(start: Start, arguments: argparse.Namespace, cluster: Cluster | None) -> "Run":
+    """Puts networks, folder and loop together and trains; returns the run.
 
     Args:
         start: What the run starts from.
-        arguments: What `options.add_devices` and `options.add_reports` add.
+        arguments: What `options.add_devices` and `options.add_reports` add, and perhaps Keras `callbacks`.
         cluster: The workers of the run; None for one process.
 
     Raises:
@@ -74,7 +75,8 @@ def train(start: Start, arguments: argparse.Namespace, cluster: Cluster | None) 
         run = Run(gan, record, start.dataset, folder, team)
         if found:
             print(f"going on from {shown(found.path)}, {record.position}")
-        return run.execute(arguments.show, arguments.tensorboard)
+        run.execute(arguments.show, arguments.tensorboard, getattr(arguments, "callbacks", ()))
+        return run
 
 
 @contextlib.contextmanager

@@ -23,21 +23,38 @@ FAILED = 1
 INTERRUPTED = 130
 
 
+class UsageError(ClothingGANError):
+    """A command's options are wrong."""
+
+    exit_status = 2
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are one line on standard error, and status 2."""
 
     def __init__(self, command: str, description: str):
         super().__init__(
-            prog=f"python -m clothinggan.{command}",
+            prog=_typed_form(command),
             description=description,
             allow_abbrev=False,
         )
         self.add_argument("--version", action="version", version=f"clothinggan {__version__}")
 
     def error(self, message: str) -> None:
-        """Prints the complaint and ends the program."""
-        print(f"clothinggan: error: {shown(message)}; see {self.prog} --help", file=sys.stderr)
-        raise SystemExit(2)
+        """Raises the complaint, which `reporting_errors` prints."""
+        raise UsageError(message, remedy=f"see {self.prog} --help")
+
+
+def _typed_form(command: str) -> str:
+    """Returns how the user calls a command: as a module, or by one of the installed names."""
+    program = Path(sys.argv[0] or "python")
+    if program.name == f"clothinggan-{command}":
+        return program.name
+    if program.name == "clothinggan":
+        return f"clothinggan {command}"
+    if program.name == "__main__.py" and program.parent.name == "clothinggan":
+        return f"python -m clothinggan {command}"
+    return f"python -m clothinggan.{command}"
 
 
 def integer(minimum: int, maximum: int = MAX_INTEGER) -> Callable[[str], int]:
@@ -260,6 +277,9 @@ def reporting_errors(command: Callable[[], int]) -> int:
         return status or (FAILED if standard_output.lost else 0)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except UsageError as error:
+        print(f"clothinggan: error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_status) from None
     except Exception as error:
         if os.environ.get("CLOTHINGGAN_DEBUG") == "1":
             raise

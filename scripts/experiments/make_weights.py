@@ -37,8 +37,8 @@ from clothinggan.cli.options import INTERRUPTED, reporting_errors
 from clothinggan.data.sources import load
 from clothinggan.environment import import_tensorflow, processor_name
 from clothinggan.errors import ClothingGANError
-from clothinggan.evaluate import BETTER, EXPLANATION
 from clothinggan.evaluation import classifier
+from clothinggan.evaluation.report import BETTER, EXPLANATION
 from clothinggan.figures import load_timelapse, save_timelapse
 from clothinggan.presets import PRESETS, Preset
 from clothinggan.signals import unwinding

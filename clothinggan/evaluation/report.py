@@ -1,0 +1,204 @@
+"""What `evaluate` reports: the measures of files beside their reference lines, as tables or as JSON."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+
+import numpy as np
+
+from clothinggan.errors import shown
+from clothinggan.evaluation.evaluator import IMAGES, Scores
+
+EXPLANATION = """\
+FCD, KCD: Fréchet and kernel distance (KCD times 1000, with its standard error) in the features of the
+  classifier named above. They are not Inception FID and KID, and compare only with numbers from the same
+  classifier, the same test images and as many generated ones. Lower is better.
+precision, density: how many generated images look real; a few far-out real images let even noise pass
+  for precise, so look at density too. recall, coverage: how much of what is real they cover.
+sure: the classifier's mean certainty.
+near: median distance to the nearest training image, divided by that of unseen test images; far below 1
+  and with many copies, it means memorising. copies: share of images that are nearer to a training image
+  than 99 % of the test images are.
+confirmed: of the images drawn for a class, how many the classifier takes for it; of training images, how
+  many of each class it recognises.
+told apart: how often a network that is trained for it tells unseen generated images from real ones; 50 % is
+  perfect. It sees what the classifier's features do not, but not copies of training images.
+GAN-train: how many real test images a network recognises that has learned from the generated ones alone;
+  for training images, from as many real ones.
+D real, D fake: how often the file's own discriminator is right."""
+# The table's columns: each score's title, and its text.
+COLUMNS: dict[str, tuple[str, Callable[[Scores], str]]] = {
+    "fcd": ("FCD", lambda s: f"{s.fcd:.3f}"),
+    "kcd": ("KCD", lambda s: f"{1000 * s.kcd:.2f} ± {1000 * s.kcd_error:.2f}"),
+    "told_apart": ("told apart", lambda s: f"{s.told_apart:.1%} ± {s.told_apart_error:.1%}"),
+    "gan_train": ("GAN-train", lambda s: f"{s.gan_train:.1%} ± {s.gan_train_error:.1%}"),
+    "precision": ("precision", lambda s: f"{s.precision:.3f}"),
+    "recall": ("recall", lambda s: f"{s.recall:.3f}"),
+    "density": ("density", lambda s: f"{s.density:.3f}"),
+    "coverage": ("coverage", lambda s: f"{s.coverage:.3f}"),
+    "confidence": ("sure", lambda s: f"{s.confidence:.3f}"),
+    "nearness": ("near", lambda s: f"{s.nearness:.3f}"),
+    "copies": ("copies", lambda s: f"{s.copies:.1%}"),
+}
+# What is better where one can say so: more of this.
+BETTER: dict[str, Callable[[float], float]] = {
+    "fcd": lambda value: -value,
+    "kcd": lambda value: -value,
+    "told_apart": lambda value: -abs(value - 0.5),
+    "gan_train": lambda value: value,
+    "precision": lambda value: value,
+    "recall": lambda value: value,
+    "density": lambda value: -abs(value - 1),
+    "coverage": lambda value: value,
+}
+MAX_CLASS_COLUMNS = 16  # of the tables of classes
+MAX_CLASS_LINES = 40
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A line of the table.
+
+    Attributes:
+        name: The file, or what stands in its place.
+        epoch: Epochs completed; None for a reference.
+        scores: How good its images are.
+        discriminator: Its discriminator's accuracy on real and on generated images, if it has one.
+        images: The first of its images, (n, 28, 28) float32 in [0, 1]; None for a reference.
+    """
+
+    name: str
+    epoch: int | None
+    scores: Scores
+    discriminator: tuple[float, float] | None = None
+    images: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The measures of some files.
+
+    Attributes:
+        lines: One for each file.
+        references: Training images, and noise, in the place of generated images.
+        source: Where the real images come from.
+        count: How many images were compared with as many real ones.
+        quick: Whether what trains a network was left out.
+        class_names: The classes' names.
+        seen_by: Whose features the images were compared in, for a person to read.
+        classifier: Which classifier that was, for a program.
+    """
+
+    lines: list[Line]
+    references: list[Line]
+    source: str
+    count: int
+    quick: bool
+    class_names: tuple[str, ...]
+    seen_by: str
+    classifier: str
+
+    def best(self, column: str) -> Line | None:
+        """Returns the line that is best by a column of `BETTER`; None where it is not measured."""
+        measured = [line for line in self.lines if getattr(line.scores, column) is not None]
+        return max(measured, key=lambda line: BETTER[column](getattr(line.scores, column)), default=None)
+
+    def as_table(self) -> str:
+        """Returns the measures as tables for a terminal, with what their columns are."""
+        lines, references = self.lines, self.references
+        best = {column: self.best(column) for column in BETTER} if len(lines) > 1 else {}
+
+        def cell(line: Line, column: str, text: str) -> str:
+            return text + (" *" if best.get(column) is line else "  " if best.get(column) else "")
+
+        rows = [["", "epoch", *(title for title, _ in COLUMNS.values()), "D real", "D fake"]]
+        for line in [*lines, *references]:
+            numbers = (
+                cell(line, column, "" if getattr(line.scores, column) is None else text(line.scores))
+                for column, (_, text) in COLUMNS.items()
+            )
+            accuracies = [f"{share:.1%}" for share in line.discriminator or ()] or ["", ""]
+            epoch = "" if line.epoch is None else str(line.epoch)
+            rows.append([shown(line.name), epoch, *numbers, *accuracies])
+        if self.quick:
+            learned = [
+                index for index, row in enumerate(rows[0]) if row.strip() in ("told apart", "GAN-train")
+            ]
+            rows = [[cell for index, cell in enumerate(row) if index not in learned] for row in rows]
+        names = [shown(name.split("/")[0]) for name in self.class_names]
+        shares = [["share of", *names]]
+        shares += [
+            [shown(line.name), *(f"{share:.1%}" for share in line.scores.class_shares)]
+            for line in [*lines, *references]
+        ]
+        parts = [
+            f"{self.count:,} generated images against as many test images of {shown(self.source)}, seen by "
+            f"{self.seen_by}",
+            _align(rows),
+            _align(_in_columns(shares)),
+        ]
+        if any(line.scores.confirmed for line in lines):
+            confirmed = [["confirmed", *shares[0][1:]]]
+            confirmed += [
+                [
+                    shown(line.name),
+                    *("" if share is None else f"{share:.1%}" for share in line.scores.confirmed),
+                ]
+                for line in [*lines, *references]
+                if line.scores.confirmed
+            ]
+            parts.append(_align(_in_columns(confirmed)))
+        if len(lines) > 1:
+            parts.append("* the best of its column; columns can disagree: see what each says")
+        if self.count < IMAGES:
+            parts.append(f"With fewer than {IMAGES:,} images the Fréchet distance is biased upwards.")
+        return "\n\n".join([*parts, EXPLANATION])
+
+    def as_json(self) -> str:
+        """Returns the measures as JSON."""
+        report = {
+            "data": self.source,
+            "images": self.count,
+            "classifier": self.classifier,
+            "seen_by": self.seen_by,
+            "classes": list(self.class_names),
+            "best": {column: line.name for column in BETTER if (line := self.best(column))},
+            "files": [self.entry(line) for line in self.lines],
+            "references": [self.entry(line) for line in self.references],
+        }
+        return json.dumps(report, indent=2)
+
+    @staticmethod
+    def entry(line: Line) -> dict[str, object]:
+        """Returns the measures of one line, by name."""
+        accuracies = line.discriminator or (None, None)
+        return {
+            "name": line.name,
+            "epoch": line.epoch,
+            **dataclasses.asdict(line.scores),
+            "accuracy_real": accuracies[0],
+            "accuracy_fake": accuracies[1],
+        }
+
+
+def _in_columns(rows: list[list[str]]) -> list[list[str]]:
+    """A table of many classes with a line for each, and not a column; of hundreds the first ones."""
+    if len(rows[0]) <= MAX_CLASS_COLUMNS:
+        return rows
+    lines = [list(column) for column in zip(*rows, strict=True)]
+    more = len(lines) - 1 - MAX_CLASS_LINES
+    if more <= 0:
+        return lines
+    rest = [f"and {more:,} more: --json has them", *[""] * (len(rows) - 1)]
+    return [*lines[: 1 + MAX_CLASS_LINES], rest]
+
+
+def _align(rows: list[list[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
