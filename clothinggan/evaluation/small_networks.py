@@ -35,7 +35,8 @@ class MeasuredAccuracy(NamedTuple):
     Attributes:
         accuracy: The share, in [0, 1].
         standard_error: Its standard error for the choice of the images that were measured, by the binomial
-            distribution. What another training of the network would change comes on top.
+            distribution. What another training of the network, by another seed, would change comes on top,
+            and can be several times as much.
     """
 
     accuracy: float
