@@ -1,7 +1,7 @@
 """What the commands do, for a program or a notebook: train, measure, draw, show.
 
-Every option of a command is a keyword, with `_` for `-`; what a command refuses raises a `ClothingGANError`. A
-run that is stopped, resumed and measured here is equal to the bit to one of the commands.
+Every option of a command is a keyword, with `_` for `-`; what a command refuses raises a `ClothingGANError`.
+A run that is stopped, resumed and measured here is equal to the bit to one of the commands.
 """
 
 import argparse
@@ -56,8 +56,8 @@ def fit(
         model: The design: its name, or a row of `PRESETS` changed with `dataclasses.replace`.
         resume: A folder or a file of a run to go on with, in place of training anew.
         callbacks: Keras callbacks of your own; their `model` is the GAN.
-        options: The command's options as keywords: `data`, `epochs`, `out`, `seed` and so on; and the design's
-            settings, as `generator_learning_rate=0.001`.
+        options: The command's options as keywords: `data`, `epochs`, `out`, `seed` and so on; and the
+            design's settings, as `generator_learning_rate=0.001`.
 
     Returns:
         The run: its `history`, its `generator`, the `path` of its last file; `show()` shows what it draws.
@@ -67,9 +67,8 @@ def fit(
     """
     if resume is not None:
         path = Path(resume)
-        options |= (
-            {"out": path} if path.is_dir() else {"weights": path, "out": options.get("out", path.parent)}
-        )
+        found = {"out": path} if path.is_dir() else {"weights": path, "out": path.parent}
+        options = found | options
         arguments = _arguments("resume", model=model, **options)
         begin = resume_command.begin
     else:
@@ -118,7 +117,8 @@ def draw(
     Args:
         path: The file.
         count: How many.
-        classes: Names or numbers of those to draw, in turns; a generator that knows classes draws all by default.
+        classes: Names or numbers of those to draw, in turns; a generator that knows classes draws all by
+            default.
         seed: Decides the latent vectors.
 
     Returns:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SECONDS_BETWEEN_SAVES = 300
-SECONDS_BETWEEN_LINES = 30
 
 
 class NonFiniteGuard(keras.callbacks.Callback):
@@ -344,6 +343,8 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
 class PlainProgress(keras.callbacks.Callback):
     """Progress for a log: a line after each epoch, and within long ones every half minute."""
 
+    seconds_between_lines = 30.0
+
     def __init__(self, record: Record, steps_per_epoch: int):
         super().__init__()
         self.record = record
@@ -357,7 +358,7 @@ class PlainProgress(keras.callbacks.Callback):
         if self.measured_from is None:
             # The first step also builds the graph: it says nothing of those to come.
             self.measured_from = self.record.step, time.monotonic()
-        if time.monotonic() - self.last_line >= SECONDS_BETWEEN_LINES:
+        if time.monotonic() - self.last_line >= self.seconds_between_lines:
             self._print_line(logs)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -378,7 +379,27 @@ class PlainProgress(keras.callbacks.Callback):
             seconds = (now - started) / done
             steps_left = (record.epochs - record.epoch) * steps - record.step_in_epoch
             line += f"; {seconds:.2f} s a step, {duration(seconds * steps_left)} left"
+        self.say(line)
+
+    def say(self, line: str) -> None:
+        """Prints a line."""
         print(line, flush=True)
+
+
+class NotebookProgress(PlainProgress):
+    """Progress in a notebook's cell: one line that moves, of which the saved notebook keeps the last."""
+
+    seconds_between_lines = 1.0
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        from IPython.display import display
+
+        self.line = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def say(self, line: str) -> None:
+        """Shows a line in the place of the one before."""
+        self.line.update({"text/plain": line}, raw=True)
 
 
 def save(gan: GAN, record: Record, folder: RunFolder) -> Path | None:

@@ -111,9 +111,9 @@ def display(arguments: argparse.Namespace) -> int:
         return export(found, arguments)
     if arguments.walk:
         return make_walk(found, arguments)
-    from clothinggan.figures import GRID_IMAGES, window_possible
+    from clothinggan.figures import GRID_IMAGES, in_notebook, window_possible
 
-    folder = arguments.save or (None if window_possible() else Path("."))
+    folder = arguments.save or (None if in_notebook() or window_possible() else Path("."))
     if folder:
         files.prepare_folder(folder, "--save")
     images, _ = _draw(found, GRID_IMAGES, arguments)
@@ -261,10 +261,10 @@ def _draw(found: Checkpoint, count: int, arguments: argparse.Namespace) -> tuple
 
 
 class Gallery:
-    """Figures in windows, or in PNG files of a folder."""
+    """Figures in windows, in a notebook's cell, or in PNG files of a folder."""
 
     def __init__(self, folder: Path | None):
-        """Makes an empty gallery; without a folder it is one of windows."""
+        """Makes an empty gallery; without a folder it is one of windows, or of a notebook's cell."""
         self.folder = folder
 
     def add_grid(self, images: np.ndarray, title: str, name: str) -> None:
@@ -280,25 +280,29 @@ class Gallery:
         self._add(draw_image(image, title, self._new_window(title)), name)
 
     def show(self) -> None:
-        """Shows the windows until all are closed; files are there already."""
-        if self.folder is None:
+        """Shows the windows until all are closed; files and a cell's pictures are there already."""
+        from clothinggan.figures import in_notebook
+
+        if self.folder is None and not in_notebook():
             import matplotlib.pyplot as plt
 
             plt.show()
 
     def _new_window(self, title: str) -> "Figure | None":
-        if self.folder is not None:
+        from clothinggan.figures import GRID_INCHES, in_notebook
+
+        if self.folder is not None or in_notebook():
             return None
         import matplotlib.pyplot as plt
-
-        from clothinggan.figures import GRID_INCHES
 
         return plt.figure(title, figsize=GRID_INCHES)
 
     def _add(self, figure: "Figure", name: str) -> None:
-        if self.folder is not None:
-            from clothinggan.figures import save_png
+        from clothinggan.figures import in_notebook, present, save_png
 
+        if self.folder is None and in_notebook():
+            present(figure)
+        if self.folder is not None:
             save_png(figure, self.folder / name)
             print(shown(self.folder / name))
 

@@ -15,6 +15,7 @@ from clothinggan.callbacks import (
     HistoryKeeper,
     ImageSheets,
     NonFiniteGuard,
+    NotebookProgress,
     PlainProgress,
     Previews,
     ProgressBar,
@@ -33,7 +34,7 @@ from clothinggan.data.sources import Dataset
 from clothinggan.distributed.workers import Workers
 from clothinggan.errors import ClothingGANError, MovedFolderError, explain, note, shown
 from clothinggan.evaluation.evaluator import Evaluator
-from clothinggan.figures import present, window_possible
+from clothinggan.figures import in_notebook, present, window_possible
 from clothinggan.gan import GAN
 from clothinggan.presets import Preset, differences
 from clothinggan.signals import StoppedBySignal, StopRequests, stop_requests
@@ -191,7 +192,7 @@ class Run:
         if tensorboard:
             callbacks.append(EventFile(record, tensorboard))
         if not ProgressBar.is_possible():
-            callbacks.append(PlainProgress(record, steps))
+            callbacks.append((NotebookProgress if in_notebook() else PlainProgress)(record, steps))
         return [
             *callbacks,
             *extra,

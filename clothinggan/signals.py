@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
@@ -61,8 +62,11 @@ def unwinding() -> Iterator[None]:
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequests]:
-    """Listens for the signals while the block runs."""
+    """Listens for the signals while the block runs; in a thread, which hears none, it does not."""
     requests = StopRequests()
+    if threading.current_thread() is not threading.main_thread():
+        yield requests
+        return
     # Who starts a run with `nohup` wants it to outlive the terminal, and a Ctrl-C is not meant for what a
     # script has put into the background.
     unheard = {number for number in SIGNALS if signal.getsignal(number) == signal.SIG_IGN}

@@ -16,7 +16,7 @@ from clothinggan.signals import StoppedBySignal, StopRequests
 
 
 def test_a_log_gets_a_line_within_a_long_epoch_with_the_time_left(monkeypatch, capsys):
-    monkeypatch.setattr(callbacks, "SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr(callbacks.PlainProgress, "seconds_between_lines", 0)
     assert train.main([*SMALL, "--epochs", "2"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "step 2/2" in line]
     assert len(lines) == 2

@@ -100,7 +100,7 @@ class Classifier:
         Raises:
             ValueError: If the images are none, of another shape, or not in [0, 1].
         """
-        images = _checked(images)
+        images = checked(images)
         features = np.empty((len(images), FEATURES), np.float32)
         for start in range(0, len(images), _BATCH_SIZE):
             batch = images[start : start + _BATCH_SIZE]
@@ -202,7 +202,7 @@ def _variables(network: "keras.Sequential") -> dict[str, Any]:
     }
 
 
-def _checked(images: np.ndarray) -> np.ndarray:
+def checked(images: np.ndarray) -> np.ndarray:
     """Returns the images with shape (n, 28, 28, 1), after checking them."""
     images = np.asarray(images)
     if images.shape[1:] not in ((28, 28), (28, 28, 1)) or not len(images):

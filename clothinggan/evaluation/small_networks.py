@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from clothinggan.evaluation.classifier import _checked
+from clothinggan.evaluation.classifier import checked
 
 if TYPE_CHECKING:
     import keras
@@ -176,7 +176,7 @@ def as_bytes(name: str, images: np.ndarray, at_least: int = MIN_IMAGES) -> np.nd
         ValueError: If the images are too few, of another shape or dtype, or not in [0, 1].
     """
     try:
-        images = _checked(images)
+        images = checked(images)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     if len(images) < at_least:

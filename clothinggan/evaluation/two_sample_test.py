@@ -13,7 +13,7 @@ import numpy as np
 from clothinggan.evaluation.small_networks import MeasuredAccuracy, Progress, accuracy_on_unseen, as_bytes
 
 IMAGES = 20_000  # Of each kind.
-EPOCHS = 6
+EPOCHS = 4
 TRAINING_SHARE = 0.75
 
 

@@ -93,7 +93,7 @@ def of_the_package(*arguments):
 def test_the_package_lists_its_commands(arguments):
     done = of_the_package(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(f"python -m clothinggan.{name}" in done.stdout for name in COMMANDS)
+    assert all(f"python -m clothinggan {name}" in done.stdout for name in COMMANDS)
 
 
 def test_the_package_tells_its_version():
@@ -101,12 +101,18 @@ def test_the_package_tells_its_version():
     assert (done.returncode, done.stdout) == (0, f"clothinggan {__version__}\n")
 
 
-def test_a_command_with_a_space_for_the_dot_does_not_pass_for_done():
-    done = of_the_package("train", "--epochs", "3")
+def test_a_command_can_be_said_with_a_space_and_its_usage_names_that_form():
+    done = of_the_package("train", "--help")
+    assert done.stdout.startswith("usage: python -m clothinggan train ")
+    done = of_the_package("train", "--epochs", "none")
+    assert done.returncode == 2
+    assert done.stderr.endswith("; see python -m clothinggan train --help\n")
+
+
+def test_a_command_that_there_is_not_is_told():
+    done = of_the_package("trian")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "clothinggan: error: say python -m clothinggan.train, with a dot; see python -m clothinggan --help\n"
-    )
+    assert done.stderr == "clothinggan: error: there is no command trian; see python -m clothinggan --help\n"
 
 
 def test_a_path_begins_at_home_also_behind_an_equals_sign(monkeypatch, tmp_path):
