@@ -21,6 +21,7 @@ from matplotlib import pyplot
 from clothinggan import environment
 from clothinggan.checkpoint.file import _block
 from clothinggan.data import sample, sources
+from clothinggan.evaluation import own_classifier
 from clothinggan.presets import PRESETS
 
 # Of tests run side by side each has a core: threads of two that share all cores mostly wait for each other.
@@ -66,6 +67,8 @@ def _own_surroundings(tmp_path, monkeypatch):
     displays = ("DISPLAY", "WAYLAND_DISPLAY")
     for name in (*displays, "CLOTHINGGAN_DATA", "CLOTHINGGAN_DEBUG", "KERAS_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
+    # What is measured here are few images, which need no good eyes.
+    monkeypatch.setattr(own_classifier, "STEPS", 5)
 
 
 @pytest.fixture(scope="session")

@@ -167,6 +167,19 @@ def test_the_garments_asked_for_are_drawn_in_turns(asked, drawn, small_swift):
     assert np.array_equal(arrays["latent_vectors"][:, 64:], np.eye(10)[drawn])
 
 
+def test_a_misspelt_class_is_a_usage_error_with_the_nearest_names(small_swift, tmp_path, capsys):
+    assert display.main(["--weights", small_swift, "--class", "sneeker", "--save", "new"]) == 2
+    said = capsys.readouterr().err
+    assert "'sneeker' is none of the 10 classes: T-shirt/top, Trouser" in said
+    assert said.endswith("did you mean Sneaker?\n")
+    assert not (tmp_path / "new").exists()
+
+
+def test_exported_images_have_their_classes_names(small_swift):
+    arrays = exported(small_swift, "--class", "boots")
+    assert arrays["class_names"][arrays["classes"]].tolist() == ["Ankle boot"] * 13
+
+
 def test_a_generator_that_cannot_be_asked_says_so(weights, capsys):
     assert display.main(["--weights", weights, "--class", "bag"]) == 1
     assert "cannot be asked for a class" in capsys.readouterr().err

@@ -12,6 +12,8 @@ from conftest import SMALL
 from clothinggan import resume, train
 from clothinggan.callbacks import StopAtSignal
 from clothinggan.checkpoint.file import read_checkpoint
+from clothinggan.checkpoint.restore import load_generator
+from clothinggan.data import sample, sources
 
 
 def test_a_run_leaves_its_files(small_run):
@@ -168,8 +170,35 @@ def test_bfloat16_trains_and_saves_float32(tmp_path):
     assert kept == {"float32"}
 
 
-def test_a_design_that_learns_with_the_labels_refuses_images_without(tmp_path, capsys):
-    np.savez(tmp_path / "x.npz", x_train=np.zeros((40, 28, 28), np.uint8))
+def garments(path, labels):
+    images, _ = sample.make_split("train")
+    arrays = {} if labels is None else {"y_train": labels}
+    np.savez(path, x_train=images[:40], **arrays)
+
+
+def test_a_design_that_learns_with_labels_takes_images_without_as_one_class(tmp_path):
+    garments("x.npz", None)
+    assert train.main(["--model", "swift", "--data", "x.npz", "--epochs", "1"]) == 0
+    saved = read_checkpoint(tmp_path / "swiftGANepoch1.h5")
+    assert saved.classes == range(1)
+    assert saved.class_names == ()
+    assert saved.record.class_names == []
+
+
+@pytest.mark.parametrize("count", [1, 3, 1000])
+def test_networks_are_built_for_as_many_classes_as_there_are(count, tmp_path):
+    garments("x.npz", np.linspace(100, 1099, 40).astype(int) if count == 1000 else np.arange(40) % count + 20)
+    names = sources.load("x.npz").class_names
+    assert train.main(["--model", "swift", "--data", "x.npz", "--epochs", "1"]) == 0
+    saved = read_checkpoint(tmp_path / "swiftGANepoch1.h5")
+    assert saved.class_names == names
+    assert load_generator(saved.path).input_shape[-1] == 64 + len(names)
+
+
+def test_labels_that_cannot_be_used_stop_only_what_learns_with_them(tmp_path, capsys):
+    garments("x.npz", np.full(40, 0.5))
     assert train.main(["--model", "swift", "--data", "x.npz"]) == 1
-    assert "has no labels, which swift learns with" in capsys.readouterr().err
+    assert "labels that are no whole numbers; swift learns with labels" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
+    assert train.main(["--data", "x.npz", "--batch-size", "16", "--epochs", "1", "--previews", "0"]) == 0
+    assert "trained without labels: " in capsys.readouterr().err

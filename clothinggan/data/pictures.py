@@ -13,10 +13,12 @@ import os
 import stat
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import PIL
@@ -297,19 +299,38 @@ def _read_all(folder: Path, files: Sequence[File], fit: str) -> _Decoded:
                 reasons[index] = str(flaw)
 
     what = f"reading {len(files):,} pictures"
-    with warnings.catch_warnings(), ThreadPoolExecutor(core_count()) as readers:
-        warnings.simplefilter("ignore")  # Pillow's, on files that have something odd.
+    with _quiet_libraries() as terminal, ThreadPoolExecutor(core_count()) as readers:
         try:
             for done, _ in enumerate(readers.map(read, range(0, len(files), _BATCH)), start=1):
-                show_progress(what, min(done * _BATCH, len(files)), len(files))
+                show_progress(what, min(done * _BATCH, len(files)), len(files), terminal)
         except BaseException:
             readers.shutdown(cancel_futures=True)
             raise
         finally:
-            show_progress("", 0, 0)
+            show_progress("", 0, 0, terminal)
     decoded = _Decoded(images, are_bright, np.array(reasons, dtype=str))
     cache.write(kept, {name: getattr(decoded, name) for name in names})
     return decoded
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[TextIO | None]:
+    """Keeps what Pillow and its libraries say of odd files from the user; yields standard error as it was.
+
+    The library that reads TIFF writes to the process's standard error itself, past Python's.
+    """
+    with warnings.catch_warnings(), ExitStack() as at_the_end:
+        warnings.simplefilter("ignore")
+        try:
+            original = os.dup(2)
+        except OSError:  # There is none.
+            yield None
+            return
+        terminal = at_the_end.enter_context(open(original, "w"))
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        at_the_end.callback(os.dup2, original, 2)
+        yield terminal
 
 
 # One picture.

@@ -3,18 +3,19 @@
     python scripts/robustness/fuzz.py --h5 10000 --data 10000 --seed 0
 
 The files begin sound and small: our own checkpoints, generators as Keras 3 and Keras 2 (tf-keras) save
-them (for which it needs what `pip install -e '.[test]'` installs), IDX files, plain and gzipped, and .npz
-files. Bytes are flipped, overwritten, moved, inserted and cut off; and in every third .h5 the model's
-configuration or the run's record is changed as the JSON text that it is. A part of the checkpoints keep
-their checksum, as damaged files do; the others get the right one for what they have become, as a
-stranger's would have.
+them (for which it needs what `pip install -e '.[test]'` installs), IDX files, plain and gzipped, .npz, .npy
+and CSV files, and pictures of every kind. Bytes are flipped, overwritten, moved, inserted and cut off; and
+in every third .h5 the model's configuration or the run's record is changed as the JSON text that it is. A
+part of the checkpoints keep their checksum, as damaged files do; the others get the right one for what they
+have become, as a stranger's would have.
 
 Each case goes through what the commands do: `read_checkpoint`, with its limits and its child process, then
-building the generator and drawing two images; or `data.load`. One thing differs, for speed: the child that
-parses HDF5 is forked from a process that has imported h5py already, where the command starts a new Python.
-It runs the same function under the same limits. One .h5 in `COMMAND_EVERY`, and the last, is given to a
-real command, `display` or `resume`, as well. Anything but a result or a ClothingGANError that names
-the file is a failure: another exception, an end of the process, or more than `MAX_SECONDS`.
+building the generator and drawing two images; or `data.sources.load`. One thing differs, for speed: the child
+that parses HDF5 is forked from a process that has imported h5py already, where the command starts a new
+Python. It runs the same function under the same limits. One .h5 in `COMMAND_EVERY`, and the last, is given to
+a real command, `display` or `resume`, as well. Anything but a result or a ClothingGANError that names the
+file, or the folder of a picture, is a failure: another exception, an end of the process, or more than
+`MAX_SECONDS`.
 """
 
 import argparse
@@ -44,11 +45,13 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import h5py  # Imported here once for all the processes that are forked to parse.
 import numpy as np
+from PIL import Image
 
 from clothinggan.checkpoint import hdf5
 from clothinggan.checkpoint.file import _block, save_checkpoint
 from clothinggan.checkpoint.record import HISTORY_COLUMNS, Record
 from clothinggan.data import sources
+from clothinggan.data.download import IDX_FILES
 from clothinggan.environment import is_installed
 from clothinggan.errors import ClothingGANError
 
@@ -112,13 +115,34 @@ def sound_data_files() -> list[tuple[str, bytes]]:
     def idx(images: np.ndarray) -> bytes:
         return b"\0\0\x08\x03" + np.array(images.shape, ">u4").tobytes() + images.tobytes()
 
-    def npz(save: Callable, **arrays: np.ndarray) -> bytes:
+    def npz(save: Callable, *alone: np.ndarray, **arrays: np.ndarray) -> bytes:
         file = io.BytesIO()
-        save(file, **arrays)
+        save(file, *alone, **arrays)
         return file.getvalue()
 
-    name = sources.IDX_FILES["x_train"]
+    def npy(array: np.ndarray) -> bytes:
+        file = io.BytesIO()
+        np.save(file, array)
+        return file.getvalue()
+
+    def csv(rows: np.ndarray, header: str, separator: str = ",") -> bytes:
+        lines = [header, *(separator.join(map(str, row)) for row in rows.reshape(len(rows), -1).tolist())]
+        return "\n".join(lines).encode()
+
+    names = ",".join(["label", *(f"pixel{index}" for index in range(1, 785))])
+    labelled = np.concatenate([np.arange(6)[:, np.newaxis], drawn.reshape(6, 784)], axis=1)
+    name = IDX_FILES["x_train"]
     return [
+        *sound_pictures(drawn),
+        ("some_train.csv", csv(labelled, names)),
+        ("some_train.csv", csv(drawn / np.float32(255), names.removeprefix("label,"))),
+        ("some_train.csv.gz", gzip.compress(csv(labelled, names), mtime=0)),
+        ("some.npy", npy(drawn.reshape(6, 784))),
+        (
+            "some.npz",
+            npz(np.savez, images=drawn / 255, labels=np.array(["hat", "tie"] * 3), classes=np.eye(6)),
+        ),
+        ("my-train-imgs.npz", npz(np.savez_compressed, drawn[:, np.newaxis])),
         (name, idx(drawn)),
         (f"{name}.gz", gzip.compress(idx(drawn), mtime=0)),
         (f"{name}.gz", gzip.compress(idx(blank), mtime=0)),
@@ -126,6 +150,31 @@ def sound_data_files() -> list[tuple[str, bytes]]:
         ("some.npz", npz(np.savez_compressed, x_train=drawn, y_train=np.arange(6))),
         ("some.npz", npz(np.savez_compressed, x_train=blank)),
     ]
+
+
+def sound_pictures(drawn: np.ndarray) -> list[tuple[str, bytes]]:
+    """Small pictures of every kind that is read, in several modes: names and contents."""
+    whole = Image.fromarray(drawn.reshape(84, 56))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    kinds = {
+        "png": [{}, {"optimize": True}],
+        "jpg": [{"quality": 60, "exif": exif}, {"progressive": True}],
+        "gif": [{}, {"save_all": True, "append_images": [whole.rotate(90)]}],
+        "bmp": [{}],
+        "webp": [{"quality": 50}, {"lossless": True}],
+        "tiff": [{}, {"compression": "tiff_lzw"}, {"compression": "tiff_deflate"}, {"compression": "jpeg"}],
+    }
+    found = []
+    for kind, options in kinds.items():
+        for number, option in enumerate(options):
+            for mode in ("L", "RGB", "P", "RGBA")[: 4 if kind in ("png", "webp") else 2]:
+                file = io.BytesIO()
+                whole.convert(mode).save(file, kind.replace("jpg", "jpeg"), **option)
+                found.append((f"{number}{mode}.{kind}", file.getvalue()))
+    file = io.BytesIO()
+    Image.fromarray(drawn.reshape(84, 56).astype(np.uint16) * 257).save(file, "png")
+    return [*found, ("sixteen.png", file.getvalue())]
 
 
 # Mutations.
@@ -240,11 +289,18 @@ def try_data(path: Path) -> str:
     """Reads a data file as the commands do; returns what came of it."""
 
     def read() -> None:
-        images = sources.load(str(path if path.suffix == ".npz" else path.parent)).train_images
+        dataset = sources.load(str(path if path.suffix in (".npz", ".npy") else path.parent))
+        images, labels = dataset.train_images, dataset.train_labels
         if images.shape[1:] != (28, 28) or images.dtype != np.uint8:
             raise Failure(f"images of the shape {images.shape}")
+        if labels is not None and not (len(labels) == len(images) and labels.max() < dataset.class_count):
+            raise Failure(f"labels of the shape {labels.shape}, up to {labels.max()}")
+        lines = [dataset.description, dataset.labels_flaw, *dataset.notes, *(dataset.class_names or ())]
+        if not all(line.isprintable() for line in lines):
+            raise Failure(f"a line that is not printable: {lines!r}")
 
-    return _outcome(read, path)
+    # Of a picture that a folder is refused for the line has the name, and the folder's.
+    return f"{path.suffix[1:]}: {_outcome(read, path.parent)}"
 
 
 def _outcome(read: Callable[[], None], path: Path) -> str:
@@ -351,6 +407,7 @@ class Parsers:
 def try_data_cases(numbers: range, seed: int, folder: Path) -> Iterator[tuple[int, str]]:
     """Tries the cases of these numbers; yields for each what came of it."""
     sound = sound_data_files()
+    os.environ["XDG_CACHE_HOME"] = os.devnull  # Thousands of pictures would fill it.
     for number in numbers:
         chance = random.Random(f"{seed} data {number}")
         name, content = chance.choice(sound)
