@@ -153,12 +153,13 @@ def _draw(
     file: Checkpoint, count: int, classes: Iterable[str | int] | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     environment.import_tensorflow()
-    from clothinggan.checkpoint.restore import draw_images, restore_generator
+    from clothinggan.checkpoint.restore import draw_images, identify
 
+    file, generator = identify(file)
     if classes is not None and not file.class_names:
         raise ClothingGANError(f"{file.path} draws what it likes and cannot be asked for a class")
     numbers = None if classes is None else [find_class(str(name), file.class_names) for name in classes]
-    return draw_images(file, restore_generator(file), count, seed, numbers)
+    return draw_images(file, generator, count, seed, numbers)
 
 
 _COMMANDS = {"train": train, "resume": resume_command, "evaluate": evaluate}

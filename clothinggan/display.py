@@ -17,6 +17,7 @@ from clothinggan.errors import ClothingGANError, note, shown
 from clothinggan.signals import unwinding
 
 if TYPE_CHECKING:
+    import keras
     from matplotlib.figure import Figure
 
 EXPORTED_IMAGES = 1_000
@@ -34,7 +35,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "display",
         "Shows 25 images that a generator draws, one of them enlarged, and 25 real ones.",
     )
-    options.add_weights(parser, "the .h5 file; several for --timelapse")
+    options.add_weights(parser, "the .h5 or .keras file; several for --timelapse")
+    options.add_identity(parser)
     options.add_data(parser, recorded=True)
     options.add_seed(parser, "the images that are drawn")
     parser.add_argument(
@@ -45,8 +47,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs="+",
         action="extend",
         help="what to draw, by name or number: sneaker, 7, 'ankle boot', or as the folders of pictures were "
-        "called; several take turns (default: all; only for designs that learn with the labels, such as "
-        "swift)",
+        "called; several take turns (default: all; only for generators that learned with the labels, such "
+        "as swift's)",
     )
     parser.add_argument(
         "--save",
@@ -106,17 +108,17 @@ def display(arguments: argparse.Namespace) -> int:
     """Shows or writes what the options say; returns the exit status."""
     if arguments.timelapse:
         return make_timelapse(arguments)
-    found = _read(arguments.weights[0], arguments)
+    found, generator = _read(arguments.weights[0], arguments)
     if arguments.export:
-        return export(found, arguments)
+        return export(found, generator, arguments)
     if arguments.walk:
-        return make_walk(found, arguments)
+        return make_walk(found, generator, arguments)
     from clothinggan.figures import GRID_IMAGES, in_notebook, window_possible
 
     folder = arguments.save or (None if in_notebook() or window_possible() else Path("."))
     if folder:
         files.prepare_folder(folder, "--save")
-    images, _ = _draw(found, GRID_IMAGES, arguments)
+    images, _ = _draw(found, generator, GRID_IMAGES, arguments)
 
     stem = shown(found.path.stem)
     gallery = Gallery(folder)
@@ -142,10 +144,10 @@ def display(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def export(found: Checkpoint, arguments: argparse.Namespace) -> int:
+def export(found: Checkpoint, generator: "keras.Model", arguments: argparse.Namespace) -> int:
     """Writes generated images and their latent vectors to an .npz file; returns the exit status."""
     files.prepare_file(arguments.export, "--export")
-    images, latent_vectors = _draw(found, arguments.count or EXPORTED_IMAGES, arguments)
+    images, latent_vectors = _draw(found, generator, arguments.count or EXPORTED_IMAGES, arguments)
     arrays = {"images": images, "latent_vectors": latent_vectors}
     if classes := _classes(found, arguments):
         arrays["classes"] = np.resize(classes, len(images))
@@ -164,8 +166,8 @@ def make_timelapse(arguments: argparse.Namespace) -> int:
     files.prepare_file(arguments.timelapse, "--timelapse")
     frames, epochs = [], []
     for path in files_of_run:
-        found = read_checkpoint(path)
-        frames.append(tile(_draw(found, GRID_IMAGES, arguments)[0]))
+        found, generator = _identified(path, arguments)
+        frames.append(tile(_draw(found, generator, GRID_IMAGES, arguments)[0]))
         epochs.append(found.epoch)  # By now a run that goes on may have written its latest file anew.
     save_timelapse(frames, [f"epoch {epoch}" for epoch in epochs], arguments.timelapse)
     print(f"{shown(arguments.timelapse)}: epochs {', '.join(map(str, epochs))}")
@@ -181,7 +183,7 @@ def _in_order(arguments: argparse.Namespace) -> list[Path]:
     files_read: dict[int, tuple[Path, Record | None]] = {}
     # Each is read again when it is drawn: all of a long run's files fill the memory.
     for path in arguments.weights:
-        found = _read(path, arguments)
+        found, _ = _read(path, arguments)
         other, record = files_read.setdefault(found.epoch, (path, found.record))
         # The last numbered file and the latest may be of the same epoch.
         alike = path.samefile(other) or (record and found.record and record.leads_to(found.record))
@@ -199,14 +201,12 @@ def _in_order(arguments: argparse.Namespace) -> list[Path]:
     return [path for path, _ in ordered]
 
 
-def make_walk(found: Checkpoint, arguments: argparse.Namespace) -> int:
+def make_walk(found: Checkpoint, generator: "keras.Model", arguments: argparse.Namespace) -> int:
     """Writes an animation of several walks side by side that ends where it began; returns the exit status."""
     files.prepare_file(arguments.walk, "--walk")
-    from clothinggan.checkpoint.restore import restore_generator
     from clothinggan.figures import save_gif, tile
     from clothinggan.models import draw_latent_vectors, generate, walk
 
-    generator = restore_generator(found)
     size = generator.input_shape[-1]
     # Each walker sets out from another class, and all take the classes in their order.
     turns = np.add.outer(np.arange(WALK_STATIONS), np.arange(WALKERS)).ravel()
@@ -221,23 +221,32 @@ def make_walk(found: Checkpoint, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read(path: Path, arguments: argparse.Namespace) -> Checkpoint:
-    """A file that holds a generator, which can be asked for what the options say."""
-    found = read_checkpoint(path)
+def _read(path: Path, arguments: argparse.Namespace) -> tuple[Checkpoint, "keras.Model"]:
+    """A file and its generator, which can be asked for what the options say."""
+    found, generator = _identified(path, arguments)
     _classes(found, arguments)
-    environment.import_tensorflow()
-    from clothinggan.checkpoint.restore import restore_generator
+    for line in found.notes:
+        note(line)
+    return found, generator
 
-    restore_generator(found)
-    return found
+
+def _identified(path: Path, arguments: argparse.Namespace) -> tuple[Checkpoint, "keras.Model"]:
+    found = read_checkpoint(path)
+    if found.record:
+        _classes(found, arguments)  # What a run's file cannot be asked for is said at once.
+    environment.import_tensorflow()
+    from clothinggan.checkpoint.restore import identify
+
+    return identify(found, arguments.model, arguments.class_count)
 
 
 def _classes(found: Checkpoint, arguments: argparse.Namespace) -> Sequence[int] | None:
     """The classes to draw, in turns; None for a generator that draws what it likes."""
     if arguments.classes and not found.class_names:
         raise ClothingGANError(
-            f"{found.path} draws what it likes and cannot be asked for a class; leave --class out, "
-            "or name a file of --model swift that learned from images with classes"
+            f"{found.path} draws what it likes and cannot be asked for a class; leave --class out, or name "
+            "a file of --model swift that learned from images with classes"
+            + ("" if found.record else ", or say with --classes how many of its last numbers are the class")
         )
     try:
         return [find_class(text, found.class_names) for text in arguments.classes or ()] or found.classes
@@ -254,10 +263,12 @@ def _asked_for(found: Checkpoint, arguments: argparse.Namespace) -> str:
     return f" ({', '.join(names)})" if names else ""
 
 
-def _draw(found: Checkpoint, count: int, arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
-    from clothinggan.checkpoint.restore import draw_images, restore_generator
+def _draw(
+    found: Checkpoint, generator: "keras.Model", count: int, arguments: argparse.Namespace
+) -> tuple[np.ndarray, np.ndarray]:
+    from clothinggan.checkpoint.restore import draw_images
 
-    return draw_images(found, restore_generator(found), count, arguments.seed, _classes(found, arguments))
+    return draw_images(found, generator, count, arguments.seed, _classes(found, arguments))
 
 
 class Gallery:

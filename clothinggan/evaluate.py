@@ -29,7 +29,8 @@ FIGURE_CANDIDATES = 1_000  # Among so many the nearest to training images are lo
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line."""
     parser = options.Parser("evaluate", "Measures how good the images of one or more generators are.")
-    options.add_weights(parser, "one or more .h5 files")
+    options.add_weights(parser, "one or more .h5 or .keras files")
+    options.add_identity(parser)
     options.add_data(parser, recorded=True)
     options.add_seed(parser, "the images that are drawn")
     parser.add_argument(
@@ -80,16 +81,15 @@ def measure(arguments: argparse.Namespace) -> tuple[Report, Evaluator]:
     _say_where_images_differ(found, dataset)
     evaluator = Evaluator(dataset, arguments.images, arguments.quick, show_progress)
     environment.import_tensorflow()
-    from clothinggan.checkpoint.restore import restore_generator
+    from clothinggan.checkpoint.restore import identify
 
     # What holds none is refused before others are measured.
-    generators = [restore_generator(file) for file in found]
+    identified = [identify(file, arguments.model, arguments.class_count) for file in found]
+    for line in (line for file, _ in identified for line in file.notes):
+        note(line)
     if arguments.figure:
         files.prepare_file(arguments.figure, "--figure")
-    lines = [
-        _measure(file, generator, evaluator, arguments.seed)
-        for file, generator in zip(found, generators, strict=True)
-    ]
+    lines = [_measure(file, generator, evaluator, arguments.seed) for file, generator in identified]
     references = [Line(name, None, scores) for name, scores in evaluator.reference_scores().items()]
     show_progress("", 0, 0)
     eyes = evaluator.eyes
@@ -141,7 +141,7 @@ def _classes_as_numbered(file: Checkpoint, evaluator: Evaluator) -> list[int] | 
     if set(names) <= set(known):
         return [known.index(name) for name in names]
     # The first files called all classes by Fashion-MNIST's names.
-    if evaluator.dataset.was_trained_on(file.record) and len(names) >= len(known):
+    if file.record and evaluator.dataset.was_trained_on(file.record) and len(names) >= len(known):
         return list(file.classes)
     return None
 

@@ -287,7 +287,9 @@ def _keeps_the_range(layer: keras.Layer) -> bool:
         return layer.activation is keras.activations.linear
     moves_numbers = layers.Reshape | layers.Flatten | layers.Permute | layers.Cropping2D | layers.UpSampling2D
     pools_them = layers.AveragePooling2D | layers.MaxPooling2D
-    return isinstance(layer, moves_numbers | pools_them | layers.Dropout | layers.GaussianNoise)
+    adds_noise = layers.Dropout | layers.GaussianDropout | layers.GaussianNoise
+    adds_nothing = layers.ActivityRegularization | layers.Identity
+    return isinstance(layer, moves_numbers | pools_them | adds_noise | adds_nothing)
 
 
 def _graph(generator: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clothinggan import training
+from clothinggan import environment, training
 from clothinggan.checkpoint import run_folder
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.checkpoint.record import MAX_EPOCHS, Record
@@ -15,7 +15,7 @@ from clothinggan.cli import options
 from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.data.sources import Dataset
 from clothinggan.distributed.cluster import Cluster, find_cluster
-from clothinggan.errors import ClothingGANError
+from clothinggan.errors import ClothingGANError, note
 from clothinggan.presets import DEFAULT_PRESET, PRESETS, Preset, as_plain_data, from_plain_data
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--weights",
         metavar="FILE",
         type=options.path,
-        help="the .h5 file (default: the furthest one in --out)",
+        help="the .h5 or .keras file (default: the furthest one in --out)",
     )
     parser.add_argument(
         "--discriminator-weights",
         metavar="FILE",
         type=options.path,
-        help="the discriminator's own .h5 file, where another tool saved the two apart",
+        help="the discriminator's own file, where another tool saved the two apart",
     )
     options.add_model(parser, recorded=True)
     options.add_data(parser, recorded=True)
@@ -66,12 +66,31 @@ def begin(arguments: argparse.Namespace) -> "Run":
         found = read_checkpoint(arguments.weights)
     else:
         found = _furthest(arguments.out, arguments.model)
+    if not found.record:
+        found = _identified(found, arguments.model, cluster)
     preset = _preset(found, arguments.model)
     other = _discriminator_file(found, arguments.discriminator_weights)
     record, dataset = _record_and_data(found, preset, arguments, cluster)
     if not found.record:
         preset = replace(preset, classes=dataset.class_count)
+        training.check_classes(found, preset, dataset)
     return training.train(training.Start(preset, record, dataset, found, other), arguments, cluster)
+
+
+def _identified(found: Checkpoint, model: str | None, cluster: Cluster | None) -> Checkpoint:
+    """Another tool's file with what is known of its generator."""
+    if cluster:
+        # Workers have to find each other before TensorFlow computes anything.
+        if found.holds_weights_alone and not model:
+            raise ClothingGANError(f"{found.path} holds weights alone; name their design with --model")
+        return replace(found, design=model)
+    environment.import_tensorflow()
+    from clothinggan.checkpoint.restore import identify
+
+    found, _ = identify(found, model if found.holds_weights_alone else None)
+    for line in found.notes:
+        note(line)
+    return found
 
 
 def _furthest(out: Path, model: str | None) -> Checkpoint:
@@ -104,7 +123,7 @@ def _pass_over(error: ClothingGANError) -> None:
 
 def _preset(found: Checkpoint, model: str | None) -> Preset:
     if not found.record:
-        return PRESETS[model or DEFAULT_PRESET]
+        return PRESETS[model or found.design or DEFAULT_PRESET]
     recorded = found.record.preset
     if model and model != recorded:
         raise ClothingGANError(f"{found.path} is a run of {recorded}, not of {model}; leave --model out")

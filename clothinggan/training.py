@@ -58,7 +58,7 @@ def train(start: Start, arguments: argparse.Namespace, cluster: Cluster | None) 
         if found and found.has_changed():
             raise ClothingGANError(f"{found.path} was written anew while it was read; resume again")
         environment.import_tensorflow()
-        from clothinggan.checkpoint.restore import restore_generator
+        from clothinggan.checkpoint.restore import identify
         from clothinggan.gan import GAN
         from clothinggan.models import build_networks
         from clothinggan.run import Run
@@ -68,7 +68,8 @@ def train(start: Start, arguments: argparse.Namespace, cluster: Cluster | None) 
         with team.strategy.scope():
             generator, discriminator = build_networks(preset, record.seed)
             if found:  # Made second: the seed decides on its dropout too.
-                generator = restore_generator(found)
+                found, generator = identify(found)
+                check_classes(found, preset, start.dataset)
         gan = GAN(preset, generator, discriminator, record.seed, record.precision, team.strategy)
         if found:
             _take_over(start, gan)
@@ -77,6 +78,26 @@ def train(start: Start, arguments: argparse.Namespace, cluster: Cluster | None) 
             print(f"going on from {shown(found.path)}, {record.position}")
         run.execute(arguments.show, arguments.tensorboard, getattr(arguments, "callbacks", ()))
         return run
+
+
+def check_classes(found: Checkpoint, preset: Preset, dataset: Dataset) -> None:
+    """Makes sure that another tool's generator can learn with the classes of the images.
+
+    Raises:
+        ClothingGANError: If it takes a class that they, or the design, have not.
+    """
+    if found.record or not found.classes:
+        return
+    if not preset.conditional:
+        raise ClothingGANError(
+            f"{found.path} takes a class, which {preset.name} does not learn with; go on with --model swift, "
+            "whose discriminator starts afresh"
+        )
+    if len(found.classes) != dataset.class_count:
+        raise ClothingGANError(
+            f"{found.path} takes one of {len(found.classes)} classes, and {dataset.source} has "
+            f"{dataset.class_count}; name other images with --data"
+        )
 
 
 @contextlib.contextmanager
@@ -135,7 +156,7 @@ def _take_over(start: Start, gan: "GAN") -> None:
         restore_state(found, gan)
         _say_what_differs(found.record)
     elif other:
-        if not transfer_weights(restore_discriminator(other), gan.discriminator):
+        if not transfer_weights(restore_discriminator(other, start.preset), gan.discriminator):
             raise ClothingGANError(
                 f"{other.path} holds another discriminator than {start.preset.name}'s; name its design with "
                 "--model, or leave --discriminator-weights out to start a discriminator afresh"

@@ -4,14 +4,17 @@ Layout:
 
 - in front, 512 bytes of text: the format's version and the SHA-256 of everything behind them. HDF5 calls
   this a user block; h5py and Keras skip it.
-- at the root, the generator exactly as Keras saves a model in HDF5 (``model_config``, ``model_weights``);
+- at the root, the generator as Keras saves a model in HDF5 (``model_config``, ``model_weights``), described
+  in Keras 2's words where it can be, so that both Kerases open it;
 - ``clothinggan/record``: a JSON text, see `Record`;
 - ``clothinggan/state/NAME/I``: the arrays of the training state, see `clothinggan.gan.GAN.state`.
 
 What is read is plain data; `clothinggan.checkpoint.restore` makes networks of it.
 """
 
+import contextlib
 import hashlib
+import json
 import re
 import stat
 from dataclasses import dataclass, replace
@@ -20,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clothinggan.checkpoint import hdf5
+from clothinggan.checkpoint import archive, foreign, hdf5
 from clothinggan.checkpoint.record import MAX_RECORD_BYTES, Record, State, decode_record
 from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.errors import ClothingGANError, DamagedFileError
@@ -39,7 +42,7 @@ _MAX_OVERHEAD = MAX_RECORD_BYTES + 2**21  # bytes of a file that are not its arr
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A ``.h5`` file that has been read and found sound.
+    """A file that has been read and found sound.
 
     Attributes:
         path: The file.
@@ -47,6 +50,10 @@ class Checkpoint:
         state: The arrays of the training state by name; empty where it holds a generator alone.
         contents: All of the file.
         sha256: Of the file as it was read, in hexadecimal.
+        design: Whose weights it holds, where it holds weights alone and this has been found.
+        foreign_classes: The names of the classes of another tool's generator, where that has any.
+        class_apart: Whether its model takes the class apart from the latent vector.
+        notes: What was concluded of it that it does not say.
     """
 
     path: Path
@@ -54,6 +61,10 @@ class Checkpoint:
     state: State
     contents: hdf5.Contents
     sha256: str
+    design: str | None = None
+    foreign_classes: tuple[str, ...] = ()
+    class_apart: bool = False
+    notes: tuple[str, ...] = ()
 
     def without_optimizers(self) -> "Checkpoint":
         """Returns the same without what only a run that goes on needs: two thirds of the memory."""
@@ -79,6 +90,11 @@ class Checkpoint:
         return digest.hexdigest()
 
     @property
+    def holds_weights_alone(self) -> bool:
+        """Whether it does not say what the weights in it compute."""
+        return "model_config" not in self.contents.attributes[""]
+
+    @property
     def preset(self) -> Preset | None:
         """The design that the file is a run of, if its networks are of one of those here."""
         if self.record is None:
@@ -91,11 +107,15 @@ class Checkpoint:
     @property
     def classes(self) -> range | None:
         """The numbers of the classes that the generator draws; None where it draws what it likes."""
-        return self.preset.class_numbers if self.preset else None
+        if self.preset:
+            return self.preset.class_numbers
+        return range(len(self.foreign_classes)) or None
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The names that the generator's classes can be asked for by; none where it draws what it likes."""
+        if not self.preset:
+            return self.foreign_classes
         if not self.classes:
             return ()
         # The first files were all of Fashion-MNIST's classes.
@@ -114,7 +134,7 @@ def file_name(prefix: str, epoch: int | None) -> str:
 
 def epoch_in_name(path: Path) -> int | None:
     """The X of ``…epochX.h5``, or None."""
-    match = re.search(r"epoch(\d{1,10})\.(h5|hdf5)$", path.name)
+    match = re.search(r"epoch(\d{1,10})\.(weights\.h5|h5|hdf5|keras)$", path.name)
     return int(match[1]) if match else None
 
 
@@ -129,7 +149,7 @@ def save_checkpoint(path: Path, generator: "keras.Model", record: Record, state:
     for array in [*weights, *(array for arrays in state.values() for array in arrays)]:
         if not np.isfinite(array).all():
             raise ClothingGANError(f"{path.name} is not written: a weight has become NaN or infinite")
-    image = _hdf5_image(generator, record, state)
+    image = hdf5_image(generator, record, state)
     with atomic_write(path) as temporary:
         temporary.write_bytes(_block(image) + image)
 
@@ -150,23 +170,27 @@ def check_size(generator: "keras.Model", state: State) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Reads a checkpoint, or another tool's HDF5 file with a Keras generator.
+    """Reads a checkpoint, or another tool's file with a Keras model or its weights.
 
     Raises:
-        ClothingGANError: If the file cannot be read, is damaged, is of a newer format, or holds more
-            than a model file should.
+        ClothingGANError: If the file cannot be read, is damaged, is of a newer format or of another kind,
+            or holds more than a model file should.
     """
     content = _read_bytes(path)
     # Zeros are what some file systems leave after a power cut.
     if not content.strip(b"\0"):
         raise DamagedFileError(f"{path} is empty; use an earlier file")
     image = _verified(content, path)
-    if content.startswith(b"PK"):
-        raise ClothingGANError(f"{path} is a .keras or another zip file; save one with model.save('NAME.h5')")
-    contents = hdf5.parse(content if image is None else image, path)
-    if "model_config" not in contents.attributes[""]:
+    if image is None and not foreign.is_hdf5(content) and (what := foreign.describe_file(content, path)):
+        raise ClothingGANError(f"{path} {what}")
+    if archive.is_zip(content):
+        contents = archive.parse(content, path)
+    else:
+        contents = hdf5.parse(content if image is None else image, path)
+    if "model_config" not in contents.attributes[""] and not holds_weights(contents):
         raise ClothingGANError(
-            f"{path} holds no Keras model (it has no 'model_config'); save one with model.save()"
+            f"{path} holds no Keras model (it has no 'model_config') and no weights of one; save one with "
+            "model.save('NAME.keras')"
         )
     sha256 = hashlib.sha256(content).hexdigest()
     encoded = contents.arrays.get(f"{_GROUP}/record")
@@ -182,9 +206,21 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path, record, _state(contents, path), contents, sha256)
 
 
-def _hdf5_image(generator: "keras.Model", record: Record, state: State) -> bytes:
-    """Lays out the HDF5 part of a checkpoint in memory: where a disk is full, the HDF5 library crashes."""
+def holds_weights(contents: hdf5.Contents) -> bool:
+    """Whether an HDF5 file holds weights of a Keras model, in either of Keras's layouts."""
+    return "layer_names" in contents.attributes[""] or any(
+        "vars" in name.split("/")[:-1] for name in contents.arrays
+    )
+
+
+def hdf5_image(generator: "keras.Model", record: Record | None = None, state: State | None = None) -> bytes:
+    """Returns the HDF5 part of a checkpoint, or a plain Keras file.
+
+    It is laid out in memory: where a disk is full, the HDF5 library crashes.
+    """
     import h5py
+
+    from clothinggan.checkpoint.keras_2 import NotInKeras2Error, in_keras_2_words
 
     class File(h5py.File):
         """Keras writes to an open file too, but asks it for the ending of its name."""
@@ -194,11 +230,15 @@ def _hdf5_image(generator: "keras.Model", record: Record, state: State) -> bytes
 
     with File("checkpoint.h5", "w", driver="core", backing_store=False) as file:
         generator.save(file)
-        group = file.create_group(_GROUP)
-        group.create_dataset("record", data=np.frombuffer(record.encode(), np.uint8))
-        for name, arrays in state.items():
-            for index, array in enumerate(arrays):
-                group.create_dataset(f"state/{name}/{index}", data=array)
+        with contextlib.suppress(NotInKeras2Error):
+            described = in_keras_2_words(json.loads(file.attrs["model_config"]))
+            file.attrs["model_config"] = json.dumps(described)
+        if record:
+            group = file.create_group(_GROUP)
+            group.create_dataset("record", data=np.frombuffer(record.encode(), np.uint8))
+            for name, arrays in state.items():
+                for index, array in enumerate(arrays):
+                    group.create_dataset(f"state/{name}/{index}", data=array)
         file.flush()
         return file.id.get_file_image()
 
@@ -215,9 +255,13 @@ def _read_bytes(path: Path) -> bytes:
         # Asked first: to open a named pipe is to wait for somebody to write to it.
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise ClothingGANError(f"{path} is not a file; --weights takes an .h5 file")
+            what = foreign.describe_folder(path) if stat.S_ISDIR(status.st_mode) else "is not a file"
+            raise ClothingGANError(f"{path} {what}")
         if status.st_size > hdf5.MAX_BYTES:
-            raise ClothingGANError(f"{path} is larger than {hdf5.MAX_BYTES // 2**20} MiB")
+            raise ClothingGANError(
+                f"{path} is larger than {hdf5.MAX_BYTES // 2**20} MiB; if it is for an optimiser in it, save "
+                f"it without: keras.models.load_model('{path.name}', compile=False).save('NAME.keras')"
+            )
         return path.read_bytes()
     except FileNotFoundError as error:
         raise ClothingGANError(f"there is no file {path}") from error

@@ -1,17 +1,18 @@
-"""A model from an HDF5 file that Keras 2 or 3 wrote, built without trusting the file.
+"""A model from a file that Keras 2 or 3 wrote, built without trusting the file.
 
 Keras's own loader builds what the file asks for, functions and custom classes included (CVE-2025-9905),
 and Keras 3 does not read every Keras 2 file. Here the file's configuration is only read: each layer is
-one of the stock classes below, made by its constructor from the plain numbers and words listed with it,
-and nothing else of the file has any effect.
+one of the stock classes of `clothinggan.checkpoint.stock_layers`, made by its constructor from plain
+numbers and words, and nothing else of the file has any effect.
 """
 
 import contextlib
-import inspect
 import json
 import math
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,82 +21,40 @@ import numpy as np
 from keras import layers
 
 from clothinggan import fast_layers
+from clothinggan.checkpoint import stock_layers
 from clothinggan.checkpoint.hdf5 import Contents
+from clothinggan.checkpoint.stock_layers import MERGES, input_shape, make_layer
+from clothinggan.checkpoint.stored_weights import Part, UnfitError, set_weights
 from clothinggan.errors import ClothingGANError
 
 # Bounds on what a generator may ask for, for one image; the larger of the published designs has 2.2 million
 # weights, layers of up to 0.1 and in all 0.8 million numbers, and 0.8 billion products. What is bounded by
 # them are memory and time: 25 images take seconds, and a batch to train on fits where this program runs.
 MAX_WEIGHTS = 2**26
-MAX_LAYER_OUTPUTS = 2**20
 MAX_OUTPUTS = 2**22
 MAX_PRODUCTS = 2**31
 MAX_LATENT_SIZE = 10_000
 MAX_LAYERS = 300
 MAX_NESTING = 8
+MAX_CLASSES = 1_000
 MAX_CONFIGURATION_LENGTH = 2**20
 _NARROW = 16  # A convolution with fewer filters takes as long as one with so many.
-
-_CONVOLUTION = "kernel_size strides padding dilation_rate activation use_bias"
-_POOLING = "pool_size strides padding"
-# Initialisers, regularisers, constraints and the like matter to training alone, and are left out.
-_ARGUMENTS = {
-    layer: arguments.split()
-    for layer, arguments in {
-        layers.Activation: "activation",
-        layers.Add: "",
-        layers.Average: "",
-        layers.AveragePooling2D: _POOLING,
-        layers.BatchNormalization: "axis momentum epsilon center scale",
-        layers.Concatenate: "axis",
-        layers.Conv2D: f"filters groups {_CONVOLUTION}",
-        layers.Conv2DTranspose: f"filters output_padding {_CONVOLUTION}",
-        layers.Cropping2D: "cropping",
-        layers.Dense: "units activation use_bias",
-        layers.DepthwiseConv2D: f"depth_multiplier {_CONVOLUTION}",
-        layers.Dropout: "rate noise_shape",
-        layers.ELU: "alpha",
-        layers.Flatten: "",
-        layers.GaussianNoise: "stddev",
-        layers.GlobalAveragePooling2D: "keepdims",
-        layers.GlobalMaxPooling2D: "keepdims",
-        layers.GroupNormalization: "groups axis epsilon center scale",
-        layers.LayerNormalization: "axis epsilon center scale",
-        layers.LeakyReLU: "negative_slope",
-        layers.MaxPooling2D: _POOLING,
-        layers.Multiply: "",
-        layers.Permute: "dims",
-        layers.PReLU: "shared_axes",
-        layers.ReLU: "max_value negative_slope threshold",
-        layers.Rescaling: "scale offset",
-        layers.Reshape: "target_shape",
-        layers.SeparableConv2D: f"filters depth_multiplier {_CONVOLUTION}",
-        layers.SpatialDropout2D: "rate",
-        layers.UpSampling2D: "size interpolation",
-        layers.ZeroPadding2D: "padding",
-    }.items()
-}
-_LAYERS = {layer.__name__: layer for layer in _ARGUMENTS}
 _MODELS = ("Sequential", "Functional", "Model")
-_KERAS_2_NAMES = {"depthwise_kernel": "kernel"}  # of weights that Keras 3 calls by another name
-# Without "hard_sigmoid", which is another function in Keras 2 than in Keras 3.
-# fmt: off
-_ACTIVATIONS = frozenset([
-    "elu", "exponential", "gelu", "leaky_relu", "linear", "mish", "relu", "relu6", "selu", "sigmoid", "silu",
-    "softmax", "softplus", "softsign", "swish", "tanh",
-])
-# fmt: on
 
 
 def build_model(contents: Contents, path: Path) -> keras.Model:
-    """Builds the model that Keras saved at the root of an HDF5 file, with its weights.
+    """Builds the model that a file of Keras holds, with its weights.
+
+    A model of two inputs, latent vector and class, becomes one of a single input: the latent numbers, then
+    as many numbers as there are classes, of which that of the class is 1 and the others are 0.
 
     Args:
         contents: What the file holds.
         path: Where it comes from, for error messages.
 
     Returns:
-        An uncompiled float32 model.
+        An uncompiled float32 model. Its attribute `clothinggan_classes` is the number of classes that it can
+        be asked for, 0 where it has one input.
 
     Raises:
         ClothingGANError: If there is no model, or it has a layer, an argument, a size or a weight that
@@ -104,17 +63,19 @@ def build_model(contents: Contents, path: Path) -> keras.Model:
     text = contents.attributes[""].get("model_config")
     if not isinstance(text, str):
         raise ClothingGANError(f"{path} cannot be used: its configuration is not a text")
-    weights = _stored_weights(contents)
+    _refuse_keras_1(contents, text, path)
     stored = sum(array.size for array in contents.arrays.values())
     try:
         if len(text) > MAX_CONFIGURATION_LENGTH:
-            raise _Unfit("its configuration is longer than any generator's")
+            raise UnfitError("its configuration is longer than any generator's")
+        builder = _Builder()
         with _bounded_weights(min(stored, MAX_WEIGHTS)):
-            model = _Builder().build(json.loads(text))
-        _set_weights(model, weights)
+            model, part = builder.build(json.loads(text))
+        set_weights(part, contents)
+        _refuse_another_order(model, part, contents)
         # Layers may fit together on paper alone.
         fast_layers.apply(model, np.zeros((2, *model.input_shape[1:]), np.float32), training=False)
-    except _Unfit as unfit:
+    except UnfitError as unfit:
         raise ClothingGANError(f"{path} cannot be used: {unfit}") from unfit
     except RecursionError as error:
         raise ClothingGANError(f"{path} cannot be used: its configuration nests too deep") from error
@@ -122,11 +83,31 @@ def build_model(contents: Contents, path: Path) -> keras.Model:
         # Keras and TensorFlow raise a dozen kinds where arguments do not fit together; on one line.
         detail = " ".join(str(error).split())[:200]
         raise ClothingGANError(f"{path} does not describe a model that can be built: {detail}") from error
+    model.clothinggan_classes = builder.classes
     return model
 
 
-class _Unfit(Exception):
-    """Says what in a file is not acceptable."""
+def _refuse_another_order(model: keras.Model, part: Part, contents: Contents) -> None:
+    """Refuses a run whose optimiser's variables stand in another order than the generator's would here.
+
+    Earlier versions kept models within a generator of somebody else's; only of one with branches of such
+    does the order differ.
+    """
+    then = [id(variable) for variable in part.trained(lambda inner: True)]
+    now = [id(variable) for variable in model.trainable_weights]
+    if then != now and any(name.startswith("clothinggan/state/") for name in contents.arrays):
+        raise UnfitError("it is a run of a generator with models in it; go on with an earlier version")
+
+
+def _refuse_keras_1(contents: Contents, text: str, path: Path) -> None:
+    version = contents.attributes[""].get("keras_version")
+    older = isinstance(version, str) and version.startswith(("0.", "1."))
+    # The oldest files name no version, and neither do new ones.
+    if older or (version is None and re.search(r'"(border_mode|nb_filter|Deconvolution2D)"', text)):
+        raise ClothingGANError(
+            f"{path} is a file of Keras 1, whose layers are described in other words; open it with Keras 2.2 "
+            "(pip install keras==2.2.5) and save it anew with model.save()"
+        )
 
 
 @contextlib.contextmanager
@@ -140,7 +121,7 @@ def _bounded_weights(limit: int) -> Iterator[None]:
         if threading.get_ident() == this_thread:
             remaining -= math.prod(shape)
             if remaining < 0 or min(shape, default=0) < 0:
-                raise _Unfit(f"its layer '{layer.name}' is larger than the weights in the file")
+                raise UnfitError(f"its layer '{layer.name}' is larger than the weights in the file")
         return original(layer, shape, *args, **kwargs)
 
     # It is all threads' method: one at a time puts another in its place and takes that away again.
@@ -156,99 +137,262 @@ def _bounded_weights(limit: int) -> Iterator[None]:
 _replacing_add_weight = threading.Lock()
 
 
+@dataclass
+class _Label:
+    """The class as a tensor of a file's own form, which here is ten numbers of which one is 1.
+
+    Attributes:
+        one_hot: (n, classes).
+        shape: What one of it is shaped like in the file.
+    """
+
+    one_hot: keras.KerasTensor
+    shape: tuple[int, ...]
+
+
 class _Builder:
-    """Builds a model from its configuration, and keeps count of what it asks for."""
+    """Builds a model from its configuration, and keeps count of what it asks for.
+
+    Models within the model are taken apart: their layers become layers of the one that is built, a stack
+    wherever it is one. So what is drawn, trained and saved is the same kind of model for every file.
+    """
 
     def __init__(self):
         self.layers = self.nesting = self.outputs = self.products = 0
+        self.classes = 0
+        # What has been made of each configuration: a layer that is used at several places is made once.
+        self.made: dict[int, tuple[list[keras.Layer], Part]] = {}
+        self.names: set[str] = set()
+        self.calls: list[
+            tuple[keras.Layer, Any, keras.KerasTensor]
+        ] = []  # a layer, on what, and what it gave
 
-    def build(self, configuration: dict) -> keras.Model:
-        """Builds a model, perhaps one within another."""
+    def build(self, configuration: dict) -> tuple[keras.Model, Part]:
+        """Builds the file's model, which may have a class as its second input."""
+        with self._inside(configuration) as (layer_list, inner):
+            if configuration["class_name"] == "Sequential":
+                shape = _first_shape(configuration)
+                if shape is None:
+                    raise UnfitError("its first layer does not say the shape of its input")
+                first = keras.Input(shape, dtype="float32")
+                last = self._stack(layer_list, first)
+            else:
+                first, given = self._inputs(inner)
+                last = self._connect(inner, given)
+        if isinstance(last, _Label):
+            raise UnfitError("it draws nothing of its class")
+        name = _text_or_none(_name(configuration))
+        if self._is_a_stack(first, last):
+            model = keras.Sequential([first, *(layer for layer, _, _ in self.calls)], name=name)
+        else:
+            model = keras.Model(first, last, name=name)
+        return model, self._part(configuration, layer_list)
+
+    def _is_a_stack(self, first: keras.KerasTensor, last: keras.KerasTensor) -> bool:
+        """Whether each layer was called once, on what the one before it gave."""
+        results = [first, *(result for _, _, result in self.calls)]
+        follows = all(given is before for (_, given, _), before in zip(self.calls, results, strict=False))
+        return (
+            follows
+            and results[-1] is last
+            and len({id(layer) for layer, _, _ in self.calls}) == len(self.calls)
+        )
+
+    @contextlib.contextmanager
+    def _inside(self, configuration: dict) -> Iterator[tuple[list, dict]]:
         class_name, inner = configuration["class_name"], configuration["config"]
         if class_name not in _MODELS:
-            raise _Unfit(f"its model is of the class '{class_name}', not one of {', '.join(_MODELS)}")
-        layer_list = inner["layers"] if isinstance(inner, dict) else inner
+            raise UnfitError(f"its model is of the class '{class_name}', not one of {', '.join(_MODELS)}")
+        inner = inner if isinstance(inner, dict) else {"layers": inner}
+        layer_list = inner["layers"]
         self.layers += len(layer_list)
         if not layer_list or self.layers > MAX_LAYERS:
-            raise _Unfit(f"it has {self.layers or 'no'} layers")
+            raise UnfitError(f"it has {self.layers or 'no'} layers")
         self.nesting += 1
         if self.nesting > MAX_NESTING:
-            raise _Unfit("its configuration nests too deep")
-        if class_name == "Sequential":
-            model = self._build_sequential(layer_list, inner)
-        else:
-            model = self._build_functional(inner)
+            raise UnfitError("its configuration nests too deep")
+        yield layer_list, inner
         self.nesting -= 1
-        return model
 
-    def _build_sequential(self, layer_list: list, inner: dict | list) -> keras.Model:
-        first, stack = layer_list[0], []
-        if first["class_name"] == "InputLayer":
-            layer_list = layer_list[1:]
-        if first["class_name"] in _MODELS:  # It brings its own input.
-            stack.append(self.build(first))
-            layer_list = layer_list[1:]
-            shape = stack[0].output_shape
-            stack.insert(0, keras.Input(stack[0].input_shape[1:], dtype="float32"))
-        else:
-            stack.append(_input(first))
-            shape = stack[0].shape
-        for configuration in layer_list:
-            layer = self._build_layer(configuration)
-            shape = self._count(layer, shape)
-            stack.append(layer)
-        name = inner.get("name") if isinstance(inner, dict) else None
-        return keras.Sequential(stack, name=_text_or_none(name))
+    def _part(self, configuration: dict, layer_list: list) -> Part:
+        inner = configuration["config"]
+        frozen = isinstance(inner, dict) and inner.get("trainable") is False
+        parts = [("layers", self.made[id(inner)][1]) for inner in layer_list if id(inner) in self.made]
+        return Part(configuration["class_name"], _name(configuration), not frozen, parts=parts)
 
-    def _build_functional(self, inner: dict) -> keras.Model:
-        tensors: dict[str, keras.KerasTensor] = {}
+    # Layers on each other.
+
+    def _inputs(self, inner: dict) -> tuple[keras.KerasTensor, list]:
+        """Makes the input of a graph; returns it, and what stands for each of the graph's inputs."""
+        configurations = {_name(configuration): configuration for configuration in inner["layers"]}
+        names = _layer_names(inner["input_layers"])
+        shapes = [input_shape(configurations[name]) for name in names]
+        if None in shapes:
+            raise UnfitError("its first layer does not say the shape of its input")
+        if len(names) == 2:
+            return self._latent_vector_and_class(names, shapes, configurations)
+        if len(names) != 1:
+            raise UnfitError(f"it has {len(names)} inputs, where a latent vector is supported, and a class")
+        first = keras.Input(shapes[0], dtype="float32", name=self._unique(names[0]))
+        return first, [first]
+
+    def _stack(self, layer_list: list, tensor: "keras.KerasTensor | _Label") -> "keras.KerasTensor | _Label":
+        """Calls each layer of a stack on what the one before it gives."""
+        for configuration in layer_list[layer_list[0]["class_name"] == "InputLayer" :]:
+            tensor = self._apply(configuration, [tensor])
+        return tensor
+
+    def _connect(self, inner: dict, given: list) -> "keras.KerasTensor | _Label":
+        """Calls the layers of a graph on each other, `given` being its inputs; returns its output."""
+        inputs, outputs = _layer_names(inner["input_layers"]), _references(inner["output_layers"])
+        if len(outputs) != 1:
+            raise UnfitError(f"it has {len(outputs)} outputs, where one is supported")
+        waiting = []
         for configuration in inner["layers"]:
-            name = configuration.get("name") or configuration["config"]["name"]
-            if configuration["class_name"] == "InputLayer":
-                tensors[name] = _input(configuration, name)
-                continue
-            nodes = configuration["inbound_nodes"]
-            if len(nodes) != 1:
-                raise _Unfit(f"its layer '{name}' is used {len(nodes)} times, where once is supported")
-            sources = [tensors[source] for source in _source_names(nodes[0], name)]
-            layer = self._build_layer(configuration)
-            merges = isinstance(layer, layers.Add | layers.Average | layers.Concatenate | layers.Multiply)
-            if merges != (len(sources) > 1):
-                raise _Unfit(f"its layer '{name}' takes {len(sources)} inputs, which is not supported")
-            given = sources if merges else sources[0]
-            self._count(layer, [source.shape for source in sources] if merges else given.shape)
-            tensors[name] = layer(given)
-        ends = {key: _layer_names(inner[f"{key}_layers"]) for key in ("input", "output")}
-        for end, names in ends.items():
-            if len(names) != 1:
-                raise _Unfit(f"it has {len(names)} {end}s, where one is supported")
-        ((first,), (last,)) = ends.values()
-        return keras.Model(tensors[first], tensors[last], name=_text_or_none(inner.get("name")))
+            name = _name(configuration)
+            if name not in inputs:
+                waiting += [
+                    (configuration, (name, index), _sources(node, name))
+                    for index, node in enumerate(configuration["inbound_nodes"])
+                ]
+        if len(waiting) > MAX_LAYERS:
+            raise UnfitError(f"it uses its layers at {len(waiting)} places")
+        # Where Keras counts a model's own inside as its first use, its uses are numbered from 1.
+        used = [*outputs, *(source for *_, sources in waiting for source in sources)]
+        first = {name: min(index for other, index in used if other == name) for name, _ in used}
+        tensors = {(name, 0): tensor for name, tensor in zip(inputs, given, strict=True)}
+        while waiting:
+            still = []
+            for configuration, key, sources in waiting:
+                keys = [(name, index - first[name]) for name, index in sources]
+                if all(source in tensors for source in keys):
+                    tensors[key] = self._apply(configuration, [tensors[source] for source in keys])
+                else:
+                    still.append((configuration, key, sources))
+            if len(still) == len(waiting):
+                raise UnfitError(f"its layer '{still[0][1][0]}' is connected to nothing")
+            waiting = still
+        ((last, index),) = outputs
+        return tensors[(last, index - first[last])]
 
-    def _build_layer(self, configuration: dict) -> keras.Layer:
+    def _apply(self, configuration: dict, sources: list) -> "keras.KerasTensor | _Label":
+        """Calls a layer, or the layers of a model, on what comes from others."""
         if configuration["class_name"] in _MODELS:
-            return self.build(configuration)
-        return _build_layer(configuration)
+            with self._inside(configuration) as (layer_list, inner):
+                if configuration["class_name"] == "Sequential":
+                    (source,) = sources
+                    tensor = self._stack(layer_list, source)
+                else:
+                    tensor = self._connect(inner, sources)
+            self.made.setdefault(id(configuration), ([], self._part(configuration, layer_list)))
+            return tensor
+        if any(isinstance(source, _Label) for source in sources):
+            return self._apply_to_class(configuration, sources)
+        if id(configuration) not in self.made:
+            self.made[id(configuration)] = make_layer(configuration, self._unique(_name(configuration)))
+        layer, *activations = self.made[id(configuration)][0]
+        if isinstance(layer, MERGES) != (len(sources) > 1):
+            raise UnfitError(
+                f"its layer '{_name(configuration)}' takes {len(sources)} inputs, which is not supported"
+            )
+        tensor = self._call(layer, sources if len(sources) > 1 else sources[0])
+        for activation in activations:
+            tensor = self._call(activation, tensor)
+        return tensor
 
-    def _count(self, layer: keras.Layer, shape: tuple | list[tuple]) -> tuple:
-        """Adds what a layer makes of an image to the sums, before it is built; returns its output's shape."""
+    def _call(self, layer: keras.Layer, given: "keras.KerasTensor | list") -> keras.KerasTensor:
+        """Calls a layer once what it makes of an image has been counted, before it is built."""
+        self._count(layer, [one.shape for one in given] if isinstance(given, list) else given.shape)
+        self.calls.append((layer, given, layer(given)))
+        return self.calls[-1][-1]
+
+    def _unique(self, name: str | None) -> str | None:
+        """A name that no other layer has: of models within the model each has names of its own."""
+        if not isinstance(name, str):
+            return None
+        found, number = name, 1
+        # Its activation may be another layer, which is called after it.
+        while {found, f"{found}_activation"} & self.names:
+            found, number = f"{name}_{number}", number + 1
+        self.names |= {found, f"{found}_activation"}
+        return found
+
+    def _count(self, layer: keras.Layer, shape: tuple | list[tuple]) -> None:
         output_shape = layer.compute_output_shape(shape)
-        if isinstance(layer, keras.Model):
-            return output_shape  # What is in it has been counted.
         outputs = math.prod(output_shape[1:])
         self.outputs += outputs
         self.products += _products(layer, shape, output_shape)
-        if outputs > MAX_LAYER_OUTPUTS or max(self.outputs, _scratch(layer, shape)) > MAX_OUTPUTS:
-            raise _Unfit(f"its layer '{layer.name}' gives {output_shape[1:]} numbers an image")
+        largest = max(self.outputs, _scratch(layer, shape))
+        if outputs > stock_layers.MAX_LAYER_OUTPUTS or largest > MAX_OUTPUTS:
+            raise UnfitError(f"its layer '{layer.name}' gives {output_shape[1:]} numbers an image")
         if self.products > MAX_PRODUCTS:
-            raise _Unfit(f"its layer '{layer.name}' takes more computing than any generator of such images")
-        return output_shape
+            raise UnfitError(f"its layer '{layer.name}' takes more computing than any generator of images")
+
+    # A class as the second input.
+
+    def _latent_vector_and_class(
+        self, names: list[str], shapes: list[tuple], configurations: dict[str, dict]
+    ) -> tuple[keras.KerasTensor, list]:
+        """Makes one input of two; returns it, and what stands for the two in the file's graph."""
+        sizes = [math.prod(shape) for shape in shapes]
+        label = _which_is_the_class(names, sizes)
+        self.classes = sizes[label] if sizes[label] > 1 else _embedded_classes(configurations.values())
+        latent_size = sizes[1 - label]
+        size = latent_size + self.classes
+        both = keras.Input((size,), dtype="float32", name=self._unique("vector_and_class"))
+        column = self._call(layers.Reshape((-1, 1), name=self._unique("column")), both)
+        cut = {
+            "latent_vector": ((0, self.classes), shapes[1 - label]),
+            "class": ((latent_size, 0), (self.classes,)),
+        }
+        given = []
+        for name, (ends, shape) in cut.items():
+            numbers = self._call(layers.Cropping1D(ends, name=self._unique(f"{name}_cut")), column)
+            given.append(self._call(layers.Reshape(shape, name=self._unique(name)), numbers))
+        if sizes[label] == 1:
+            given[1] = _Label(given[1], shapes[label])
+        return both, given[::-1] if label == 0 else given
+
+    def _apply_to_class(self, configuration: dict, sources: list) -> "keras.KerasTensor | _Label":
+        """Calls a layer on the class: what looks a row up is a product with the one-hot class."""
+        class_name, inner = configuration["class_name"], configuration["config"]
+        name = _name(configuration)
+        as_a_number = UnfitError(f"its layer '{name}' takes the class as a number, which is not supported")
+        if len(sources) != 1:
+            raise as_a_number
+        (label,) = sources
+        match class_name:
+            case "Embedding":
+                if inner.get("input_dim") != self.classes:
+                    raise UnfitError(f"its layer '{name}' is of another number of classes than the others")
+                rows = {"class_name": "Dense", "config": {"units": inner["output_dim"], "use_bias": False}}
+                if id(configuration) not in self.made:
+                    (lookup,), _ = make_layer(rows, self._unique(name))
+                    frozen = inner.get("trainable") is False
+                    part = Part(class_name, name, not frozen, lookup)
+                    self.made[id(configuration)] = [lookup], part
+                tensor = self._call(self.made[id(configuration)][0][0], label.one_hot)
+                shape = (*label.shape, tensor.shape[-1])
+                return self._call(layers.Reshape(shape, name=self._unique(f"{name}_row")), tensor)
+            case "Flatten" | "Reshape" | "Dropout" | "Activation" | "Identity":
+                ((layer, *others), _) = make_layer(configuration, None)
+                if others or (class_name == "Activation" and inner.get("activation") != "linear"):
+                    raise as_a_number
+                return _Label(label.one_hot, tuple(layer.compute_output_shape((None, *label.shape))[1:]))
+            case "CategoryEncoding":
+                if (inner.get("num_tokens"), inner.get("output_mode")) == (self.classes, "one_hot"):
+                    return label.one_hot
+                raise UnfitError(f"its layer '{name}' does not make the class one-hot")
+            case _:
+                raise as_a_number
 
 
 def _products(layer: keras.Layer, shape: tuple | list[tuple], output_shape: tuple) -> int:
     """About how many products a layer computes for one image, slow ones counted as the several they cost."""
     outputs = math.prod(output_shape[1:])
     match layer:
+        case layers.SpectralNormalization():
+            return _products(layer.layer, shape, output_shape)
         case layers.Conv2DTranspose():
             # Each number that goes in is spread by the kernel to each filter.
             return math.prod(shape[1:]) * math.prod(layer.kernel_size) * max(layer.filters, _NARROW)
@@ -282,18 +426,75 @@ def _scratch(layer: keras.Layer, shape: tuple | list[tuple]) -> int:
     return 0
 
 
-def _layer_names(references: list) -> list[str]:
-    """The layers in ``["dense", 0, 0]``, as Keras 3 writes one, or in a list of such."""
-    if references and isinstance(references[0], str):
-        return [references[0]]
-    return [name for name, *_ in references]
+def _name(configuration: dict) -> str | None:
+    inner = configuration["config"]
+    return configuration.get("name") or (inner.get("name") if isinstance(inner, dict) else None)
 
 
-def _source_names(node: list | dict, name: str) -> list[str]:
-    """The layers whose outputs the layer `name` is called on, in Keras 2's notation or in Keras 3's."""
+def _first_shape(configuration: dict) -> tuple[int, ...] | None:
+    """The shape that goes into a model, wherever one of Keras's versions says it; None where none does."""
+    inner = configuration["config"]
+    layer_list = inner["layers"] if isinstance(inner, dict) else inner
+    first = layer_list[0]
+    if configuration["class_name"] != "Sequential":
+        names = _layer_names(inner["input_layers"])
+        first = next(layer for layer in layer_list if _name(layer) == names[0])
+    shape = _first_shape(first) if first["class_name"] in _MODELS else input_shape(first)
+    said = [inner if isinstance(inner, dict) else {}, configuration.get("build_config") or {}]
+    return shape or next(filter(None, map(stock_layers.built_shape, said)), None)
+
+
+def _which_is_the_class(names: list[str], sizes: list[int]) -> int:
+    """Which of two inputs is the class: a single number, or by its name, or the shorter of two vectors."""
+    if sizes.count(1) == 1:
+        return sizes.index(1)
+    named = [any(word in name.lower() for word in ("label", "class", "cond")) for name in names]
+    if named.count(True) == 1:
+        return named.index(True)
+    return int(sizes[1] <= sizes[0])
+
+
+def _embedded_classes(configurations: Iterable[dict]) -> int:
+    """How many classes there are: what the layer that takes the class as a number has rows for."""
+    waiting, found = list(configurations), set()
+    while waiting:
+        configuration = waiting.pop()
+        inner = configuration["config"]
+        match configuration["class_name"]:
+            case "Embedding":
+                found.add(inner["input_dim"])
+            case "CategoryEncoding":
+                found.add(inner["num_tokens"])
+            case name if name in _MODELS:
+                waiting += inner["layers"] if isinstance(inner, dict) else inner
+    if len(found) != 1:
+        raise UnfitError("it has two inputs, of which none goes through one Embedding, as a class does")
+    (count,) = found
+    if type(count) is not int or not 2 <= count <= MAX_CLASSES:
+        raise UnfitError(f"it has {count} classes, where 2 to {MAX_CLASSES} are supported")
+    return count
+
+
+def _references(places: list | dict) -> list[tuple[str, int]]:
+    """The layers, and which of their uses, in ``["dense", 0, 0]``, or in a list or a mapping of such."""
+    if isinstance(places, dict):
+        places = list(places.values())
+    if places and isinstance(places[0], str):
+        places = [places]
+    return [(name, index) for name, index, *_ in places]
+
+
+def _layer_names(places: list | dict) -> list[str]:
+    return [name for name, _ in _references(places)]
+
+
+def _sources(node: list | dict, name: str) -> list[tuple[str, int]]:
+    """What the layer `name` is called on, in Keras 2's notation or in Keras 3's: layers, and their uses."""
     if isinstance(node, list):
-        found = [source for source, *_ in node]
-        others = [options for _, _, _, *rest in node for options in rest]
+        # Of a single source the oldest files leave one pair of brackets out.
+        sources = [node] if node and isinstance(node[0], str) else node
+        found = [(source, index) for source, index, *_ in sources]
+        others = [options for _, _, _, *rest in sources for options in rest]
     else:
         found, others = [], [node.get("kwargs", {})]
         waiting = list(reversed(node["args"]))
@@ -302,107 +503,22 @@ def _source_names(node: list | dict, name: str) -> list[str]:
             if isinstance(value, list):
                 waiting.extend(reversed(value))
             elif isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-                found.append(value["config"]["keras_history"][0])
+                source, index, *_ = value["config"]["keras_history"]
+                found.append((source, index))
             else:
                 others.append({"": value})
     # Left out they would be left out silently: `images * 0.5` and `layer(x, training=True)` are such calls.
-    if any(value is not None for options in others for value in options.values()):
-        raise _Unfit(f"its layer '{name}' is called with more than images; use a layer for it, as Rescaling")
+    # Drawing is never training.
+    nothing = (None, [None], [None, None])  # as a mask for each of what it is called on
+    said = [
+        (option, value) for options in others for option, value in options.items() if value not in nothing
+    ]
+    if any(option != "training" or value is not False for option, value in said):
+        raise UnfitError(f"its layer '{name}' is called with more than images; use a layer, as Rescaling")
+    if not found:
+        raise UnfitError(f"its layer '{name}' is connected to nothing")
     return found
-
-
-def _input(configuration: dict, name: str | None = None) -> keras.KerasTensor:
-    inner = configuration["config"]
-    shape = inner.get("batch_shape") or inner.get("batch_input_shape")
-    if shape is None and configuration["class_name"] == "Dense" and inner.get("input_dim"):
-        shape = [None, inner["input_dim"]]
-    if shape is None:
-        raise _Unfit("its first layer does not say the shape of its input")
-    sizes = tuple(_integer(size) for size in shape[1:])
-    return keras.Input(sizes, dtype="float32", name=_text_or_none(name))
-
-
-def _build_layer(configuration: dict) -> keras.Layer:
-    class_name, inner = configuration["class_name"], configuration["config"]
-    layer_class = _LAYERS.get(class_name)
-    if layer_class is None or configuration.get("registered_name") not in (None, class_name):
-        raise _Unfit(f"it has a layer of the class '{class_name}', which is not accepted")
-    # Keras 2's name of the slope.
-    if layer_class is layers.LeakyReLU and "alpha" in inner:
-        inner = {**inner, "negative_slope": inner["alpha"]}
-    if inner.get("data_format", "channels_last") != "channels_last":
-        raise _Unfit(f"its layer '{inner.get('name')}' has its channels first, where last is expected")
-    arguments = {
-        argument: _plain(inner[argument], f"{class_name}.{argument}")
-        for argument in _ARGUMENTS[layer_class]
-        if argument in inner
-    }
-    # Keras 2 names one axis by a list of one.
-    if isinstance(arguments.get("axis"), tuple) and len(arguments["axis"]) == 1:
-        (arguments["axis"],) = arguments["axis"]
-    activation = arguments.get("activation", "linear") or "linear"
-    if activation not in _ACTIVATIONS:
-        raise _Unfit(f"it has the activation '{activation}', which is not accepted")
-    # Whatever a program that reads the file has set Keras to.
-    if "data_format" in inspect.signature(layer_class).parameters:
-        arguments["data_format"] = "channels_last"
-    return layer_class(**arguments, dtype="float32", name=_text_or_none(inner.get("name")))
-
-
-def _plain(value: object, what: str) -> object:
-    # TensorFlow ends the process at a stride that is larger.
-    if isinstance(value, int) and abs(value) > np.iinfo(np.int32).max:
-        raise _Unfit(f"its {what} is {value}, which is more than any layer needs")
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, list) and len(value) <= 16:
-        return tuple(_plain(item, what) for item in value)
-    raise _Unfit(f"its {what} is neither a number nor a word")
-
-
-def _integer(value: object) -> int:
-    if type(value) is int and 0 < value <= MAX_LAYER_OUTPUTS:
-        return value
-    raise _Unfit(f"its input has a size of {value}")
 
 
 def _text_or_none(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _stored_weights(contents: Contents) -> list[tuple[str, list[tuple[str, np.ndarray]]]]:
-    """The weights by layer, in the order and under the names that the file gives them."""
-    root = "model_weights"
-    return [
-        (layer, [(name, contents.arrays.get(f"{root}/{layer}/{name}")) for name in names])
-        for layer in _names(contents, root, "layer_names")
-        if (names := _names(contents, f"{root}/{layer}", "weight_names"))
-    ]
-
-
-def _names(contents: Contents, path: str, attribute: str) -> list[str]:
-    """A list of names. Keras divides one that is too long for an attribute into names0, names1 and so on."""
-    attributes = contents.attributes.get(path, {})
-    parts = [attributes.get(attribute)] if attribute in attributes else []
-    while (part := attributes.get(f"{attribute}{len(parts)}")) is not None:
-        parts.append(part)
-    return [name for part in parts if isinstance(part, list) for name in part]
-
-
-def _set_weights(model: keras.Model, stored: list[tuple[str, list[tuple[str, np.ndarray]]]]) -> None:
-    targets = [layer for layer in model.layers if layer.weights]
-    if len(targets) != len(stored):
-        raise _Unfit(f"it has {len(targets)} layers with weights, and weights for {len(stored)}")
-    for layer, (_, arrays) in zip(targets, stored, strict=True):
-        # The order in which both versions of Keras write them.
-        variables = layer.trainable_weights + layer.non_trainable_weights
-        if len(variables) != len(arrays):
-            raise _Unfit(f"its layer '{layer.name}' has {len(variables)} weights; the file has {len(arrays)}")
-        for variable, (name, array) in zip(variables, arrays, strict=True):
-            last_name = name.split("/")[-1].split(":")[0]
-            named = variable.name in (last_name, _KERAS_2_NAMES.get(last_name))
-            if array is None or array.shape != tuple(variable.shape) or not named:
-                raise _Unfit(f"its weight '{name}' does not fit the layer '{layer.name}'")
-            if not np.isfinite(array).all():
-                raise _Unfit(f"its weight '{name}' has NaN or infinite numbers")
-            variable.assign(array.astype(np.float32))

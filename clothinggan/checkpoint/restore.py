@@ -1,16 +1,22 @@
 """Networks from what a checkpoint file holds, and images from them."""
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
+from keras import layers
 
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.checkpoint.keras_file import MAX_LATENT_SIZE, build_model
+from clothinggan.checkpoint.weights_file import find_design, take_weights
+from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.errors import ClothingGANError
 from clothinggan.gan import GAN
 from clothinggan.models import build_networks, draw_latent_vectors, generate
+from clothinggan.presets import PRESETS, Preset
 
 
 def restore_generator(checkpoint: Checkpoint) -> keras.Model:
@@ -19,28 +25,131 @@ def restore_generator(checkpoint: Checkpoint) -> keras.Model:
     Raises:
         ClothingGANError: If the model in the file is not such a generator, or not acceptable.
     """
-    path = checkpoint.path
-    model = build_model(checkpoint.contents, path)
-    if len(model.input_shape) != 2 or model.output_shape[1:] != (28, 28, 1):
-        raise ClothingGANError(
-            f"{path} is not a generator of 28x28x1 images: "
-            f"it maps {model.input_shape[1:]} to {model.output_shape[1:]}; use another file, or save it "
-            "anew with a Reshape((28, 28, 1)) at its end where only the shape differs"
-        )
-    if model.input_shape[1] > MAX_LATENT_SIZE:
-        raise ClothingGANError(
-            f"{path} takes latent vectors of {model.input_shape[1]:,} numbers, which is more than "
-            f"{MAX_LATENT_SIZE:,}; use another file"
-        )
-    if checkpoint.classes and model.input_shape[1] <= len(checkpoint.classes):
-        raise ClothingGANError(
-            f"{path} has no room for a class in {model.input_shape[1]} numbers; use another file"
-        )
-    return model
+    return identify(checkpoint)[1]
 
 
-def restore_discriminator(checkpoint: Checkpoint) -> keras.Model:
+def identify(
+    checkpoint: Checkpoint, model: str | None = None, class_count: int | None = None
+) -> tuple[Checkpoint, keras.Model]:
+    """Finds out what another tool's file does not say.
+
+    Args:
+        checkpoint: The file.
+        model: The design's name, where the file does not say it.
+        class_count: How many of the last numbers say the class, one of them 1 and the others 0, where the
+            file does not say it.
+
+    Returns:
+        The file, with what is known of it now; and its generator, as `restore_generator` returns it.
+
+    Raises:
+        ClothingGANError: See `restore_generator`; or if the file says something else.
+    """
+    path, record = checkpoint.path, checkpoint.record
+    if record and model not in (None, record.preset):
+        raise ClothingGANError(
+            f"{path} is a run of {record.preset}, not of {model}", remedy="leave --model out"
+        )
+    if checkpoint.holds_weights_alone:
+        named = model or checkpoint.design
+        design = find_design(checkpoint.contents, path, named)
+        generator, _ = build_networks(design, seed=0)
+        take_weights(generator, checkpoint.contents, path)
+        found = f"{path} holds weights alone, which fit {design.name}'s generator and no other"
+        checkpoint = replace(checkpoint, design=design.name, notes=() if named else (found,))
+        known = len(design.class_numbers or ())
+    else:
+        built = build_model(checkpoint.contents, path)
+        generator = _from_vectors(_to_images(built, path), path)
+        checkpoint = replace(checkpoint, class_apart=bool(built.clothinggan_classes))
+        named = PRESETS.get(model)
+        known = built.clothinggan_classes or len(checkpoint.classes or (named and named.class_numbers) or ())
+    if class_count and known not in (0, class_count):
+        raise ClothingGANError(f"{path} is of {known} classes, not of {class_count}; leave --classes out")
+    size, known = generator.input_shape[1], known or class_count or 0
+    if size > MAX_LATENT_SIZE:
+        raise ClothingGANError(
+            f"{path} takes latent vectors of {size:,} numbers, which is more than {MAX_LATENT_SIZE:,}; use "
+            "another file"
+        )
+    if known >= size:
+        raise ClothingGANError(f"{path} has no room for a class in {size} numbers; use another file")
+    if known and not checkpoint.preset:
+        checkpoint = _with_class_names(checkpoint, known)
+    return checkpoint, generator
+
+
+def _with_class_names(checkpoint: Checkpoint, count: int) -> Checkpoint:
+    """Names the classes that another tool's file does not name."""
+    if count != len(CLASS_NAMES):
+        return replace(checkpoint, foreign_classes=tuple(map(str, range(count))))
+    taken = f"{checkpoint.path} does not name its classes: they are taken for Fashion-MNIST's, in its order"
+    notes = checkpoint.notes if checkpoint.design else (*checkpoint.notes, taken)
+    return replace(checkpoint, foreign_classes=CLASS_NAMES, notes=notes)
+
+
+def _to_images(model: keras.Model, path: Path) -> keras.Model:
+    """A model whose images are (28, 28, 1): 28x28 or 784 numbers without the last axis get it."""
+    into, out = model.input_shape[1:], model.output_shape[1:]
+    if out == (28, 28, 1):
+        return model
+    if None not in out and math.prod(out) == 28 * 28:
+        return _extended(model, after=layers.Reshape((28, 28, 1), name="to_images"))
+    raise ClothingGANError(f"{path} is not a generator of 28x28x1 images: {_described(into, out)}")
+
+
+def _described(into: tuple, out: tuple) -> str:
+    """What a model is that draws no images of 28x28, and what to do with it."""
+    sizes = f"it maps {into} to {out}"
+    if len(out) == 1:
+        if len(into) == 1:
+            return (
+                f"{sizes}, as a whole GAN does, whose generator and discriminator are layers of one model; "
+                "save its generator alone: gan.layers[0].save('NAME.keras'), or [1] where [0] is its input"
+            )
+        return (
+            f"{sizes}, as a discriminator or a classifier does; name the generator's file, and with resume a "
+            "discriminator's by --discriminator-weights"
+        )
+    if len(out) == 3 and len(into) == 1:
+        height, width, channels = out
+        kind = "colour images" if channels in (3, 4) else f"images of {height}x{width}"
+        return f"{sizes}: it draws {kind}, where this program is for 28x28 grey ones; use another file"
+    if len(into) > 1:
+        return f"{sizes}, images to images; use a file of a generator, which takes latent vectors"
+    return f"{sizes}; use another file"
+
+
+def _from_vectors(model: keras.Model, path: Path) -> keras.Model:
+    """A model that takes vectors: those of (1, 1, k), as transposed convolutions take them, are such too."""
+    into = model.input_shape[1:]
+    if len(into) == 1:
+        return model
+    if into and None not in into and math.prod(into) == max(into):
+        return _extended(model, before=into)
+    raise ClothingGANError(f"{path} takes arrays of {into}, not latent vectors; use a file of a generator")
+
+
+def _extended(
+    model: keras.Model, before: tuple | None = None, after: keras.Layer | None = None
+) -> keras.Model:
+    """A model with a layer more: its own layers stay what they are."""
+    first = [keras.Input((math.prod(before),)), layers.Reshape(before, name="from_vectors")] if before else []
+    last = [after] if after else []
+    if isinstance(model, keras.Sequential):
+        first = first or [keras.Input(model.input_shape[1:])]
+        return keras.Sequential([*first, *model.layers, *last], name=model.name)
+    vectors = first[0] if before else model.inputs[0]
+    tensor = model(first[1](vectors)) if before else model.outputs[0]
+    return keras.Model(vectors, after(tensor) if after else tensor, name=model.name)
+
+
+def restore_discriminator(checkpoint: Checkpoint, preset: Preset | None = None) -> keras.Model:
     """Returns the discriminator of a run's file, or of a file that another tool saved one in.
+
+    Args:
+        checkpoint: The file.
+        preset: Whose discriminator it is, where the file holds weights alone.
 
     Returns:
         A model from images (n, 28, 28, 1) to probabilities, (n, 1), or (n, classes) for a conditional design.
@@ -56,6 +165,10 @@ def restore_discriminator(checkpoint: Checkpoint) -> keras.Model:
             raise ClothingGANError(f"{checkpoint.path} {another}; use another file")
         for variable, array in zip(model.variables, arrays, strict=True):
             variable.assign(array)
+        return model
+    if checkpoint.holds_weights_alone and preset:
+        _, model = build_networks(preset, seed=0)
+        take_weights(model, checkpoint.contents, checkpoint.path)
         return model
     model = build_model(checkpoint.contents, checkpoint.path)
     if model.input_shape[1:] != (28, 28, 1) or model.output_shape[1:] != (1,):
@@ -127,6 +240,9 @@ def draw_images(
     known = checkpoint.classes
     asked = known if classes is None else classes
     vectors = draw_latent_vectors(count, size, seed, asked, len(known or ()))
+    if checkpoint.class_apart:
+        # The latent vectors that a program of two inputs draws from the same seed.
+        vectors[:, : -len(known)] = draw_latent_vectors(count, size - len(known), seed)
     try:
         return generate(generator, vectors, progress=progress), vectors
     except ClothingGANError as error:
@@ -134,11 +250,12 @@ def draw_images(
         raise
 
 
-def load_generator(path: str | Path) -> keras.Model:
-    """Returns the generator of a checkpoint, or of another tool's HDF5 file.
+def load_generator(path: str | Path, model: str | None = None) -> keras.Model:
+    """Returns the generator of a checkpoint, or of another tool's file.
 
     Args:
-        path: The ``.h5`` file.
+        path: An ``.h5`` or ``.keras`` file, or weights alone of a design here.
+        model: The design's name, where the file holds weights alone that fit several.
 
     Returns:
         A model from latent vectors (n, k) float32 to images (n, 28, 28, 1).
@@ -146,4 +263,4 @@ def load_generator(path: str | Path) -> keras.Model:
     Raises:
         ClothingGANError: If the file cannot be read, or holds no such generator.
     """
-    return restore_generator(read_checkpoint(Path(path)))
+    return identify(read_checkpoint(Path(path)), model)[1]

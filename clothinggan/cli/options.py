@@ -18,6 +18,7 @@ from clothinggan.environment import import_tensorflow
 from clothinggan.errors import ClothingGANError, explain, first_line, shown
 from clothinggan.presets import DEFAULT_PRESET, PRESETS
 
+MAX_CLASSES = 1_000
 SAVE_EVERY = 5  # epochs
 FAILED = 1
 INTERRUPTED = 130
@@ -149,6 +150,24 @@ def add_model(parser: argparse.ArgumentParser, recorded: bool) -> None:
         default=None if recorded else DEFAULT_PRESET,
         help="the design: clothing and fashion are the published ones, fashion wants a GPU; swift draws "
         f"garments in minutes, and those that are asked for ({says})",
+    )
+
+
+def add_identity(parser: argparse.ArgumentParser) -> None:
+    """Adds what says of a generator what its file does not say: --model and --classes."""
+    parser.add_argument(
+        "--model",
+        choices=list(PRESETS),
+        help="the design of a file that does not say it, such as one of weights alone (default: what the "
+        "file records, else the only design that the weights fit)",
+    )
+    parser.add_argument(
+        "--classes",
+        metavar="N",
+        dest="class_count",
+        type=integer(2, MAX_CLASSES),
+        help="the last N numbers that the generator takes are the class, one of them 1 and the others 0; for "
+        "files that do not say it",
     )
 
 

@@ -230,7 +230,7 @@ def long_configuration(configuration):
     ("change", "says"),
     [
         (lambda_layer, "'Lambda'"),
-        (function_of_os, r"Dense\.activation is neither"),
+        (function_of_os, "the activation 'system'"),
         (function_by_name, "'os.system'"),
         (custom_class, "'Dense', which is not accepted"),
         (unknown_class, "'TFOpLambda'"),
