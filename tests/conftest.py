@@ -71,6 +71,13 @@ def _own_surroundings(tmp_path, monkeypatch):
     monkeypatch.setattr(own_classifier, "STEPS", 5)
 
 
+@pytest.fixture(autouse=True)
+def _eyes_of_a_few_steps(monkeypatch):
+    """A classifier of a test's own images is to be there, not to be good."""
+    monkeypatch.setattr(own_classifier, "STEPS", 10)
+    monkeypatch.setattr(own_classifier, "MIN_STEPS", 10)
+
+
 @pytest.fixture(scope="session")
 def fashion_mnist() -> sources.Dataset:
     """All of Fashion-MNIST, where a folder of it is at hand."""

@@ -12,10 +12,9 @@ import pytest
 from compare_files import differences
 
 import clothinggan
-from clothinggan import evaluate, resume, train
+from clothinggan import evaluate
 
 SMALL = {"data": "sample", "examples": 64, "epochs": 2, "save_every": 1}
-WORDS = ["--data", "sample", "--examples", "64", "--epochs", "2", "--save-every", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +30,30 @@ def test_a_run_tells_its_history_its_generator_and_its_file(run):
     assert run.path.exists()
 
 
-def test_a_run_from_python_is_equal_to_the_bit_to_one_of_the_commands(run, tmp_path):
-    assert train.main(["--model", "swift", "--out", "command", *WORDS]) == 0
-    assert differences(tmp_path / "command" / "swiftGANepoch2.h5", run.path) == []
+FROM_PYTHON = """
+import signal, keras, clothinggan
+class Stop(keras.callbacks.Callback):
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.model.step == 3: signal.raise_signal(signal.SIGINT)
+run = clothinggan.fit("swift", data="sample", examples=64, epochs=2, save_every=1, out="python", callbacks=[Stop()])
+assert run.record.step_in_epoch
+run = clothinggan.fit(resume="python")
+print(clothinggan.measure(run.path, images=50, quick=True))
+"""
 
 
-def test_a_run_goes_on_from_its_file_as_the_command_does(run, tmp_path):
-    again = clothinggan.fit(resume=run.path, more=1, out=tmp_path / "a")
-    assert resume.main(["--weights", str(run.path), "--more", "1", "--out", "b"]) == 0
-    assert differences(again.path, tmp_path / "b" / "swiftGANepoch3.h5") == []
+@pytest.mark.slow
+def test_a_run_stopped_resumed_and_measured_from_python_is_equal_to_the_commands(command, tmp_path):
+    done = subprocess.run([sys.executable, "-c", FROM_PYTHON], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    options = ["--data", "sample", "--examples", "64", "--epochs", "2", "--save-every", "1"]
+    assert command("train", "--model", "swift", "--out", "command", *options).returncode == 0
+    files = [tmp_path / folder / "swiftGANepoch2.h5" for folder in ("python", "command")]
+    assert differences(*files) == []
+    measured = command("evaluate", "--weights", files[1], "--images", "50", "--quick").stdout
+    assert [line.split()[1:] for line in measured.splitlines()[3:5]] == [
+        line.split()[1:] for line in done.stdout.splitlines()[-len(measured.splitlines()) :][3:5]
+    ]
 
 
 def test_settings_are_keywords_and_a_changed_row_is_a_design(tmp_path):
