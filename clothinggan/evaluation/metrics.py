@@ -53,7 +53,7 @@ class ManifoldScores(NamedTuple):
     """Fidelity and diversity, each by two definitions.
 
     Precision has a weakness that density was made to mend: the ball of a real outlier is wide, and takes
-    in whatever lies near it, even most of a set of pure noise. Read the two together.
+    in whatever lies near it. Read the two together.
 
     Attributes:
         precision: The share of generated images that lie among the real ones, in [0, 1].

@@ -13,8 +13,8 @@ EXPLANATION = """\
 FCD, KCD: Fréchet and kernel distance (KCD times 1000, with its standard error) in the features of the
   classifier named above. They are not Inception FID and KID, and compare only with numbers from the same
   classifier, the same test images and as many generated ones. Lower is better.
-precision, density: how many generated images look real; a few far-out real images let even noise pass
-  for precise, so look at density too. recall, coverage: how much of what is real they cover.
+precision, density: how many generated images look real. recall, coverage: how much of what is real they
+  cover.
 sure: the classifier's mean certainty.
 near: median distance to the nearest training image, divided by that of unseen test images; far below 1
   and with many copies, it means memorising. copies: share of images that are nearer to a training image

@@ -1,0 +1,40 @@
+"""The notebook runs from its first cell to its last, in a shortened form."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "first_gan.ipynb"
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_and_shows_pictures(tmp_path, monkeypatch):
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace('DATA = "fashion_mnist"', 'DATA = "sample"')
+        cell.source = re.sub(
+            r"data=DATA(, examples=20_000)?, epochs=2", "data=DATA, examples=640, epochs=2", cell.source
+        )
+    # The kernel is this Python, with what this process imports.
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert len(pictures) == 5
+    progress = [output for output in outputs if "d_loss" in output.get("data", {}).get("text/plain", "")]
+    assert len(progress) == 3  # A line for each training: it moves, and the last one stays.
+
+
+def test_the_notebook_is_committed_with_its_pictures():
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    pictures = [output for cell in code for output in cell.outputs if "image/png" in output.get("data", {})]
+    assert len(pictures) == 5
+    assert not [output for cell in code for output in cell.outputs if output.output_type == "error"]
