@@ -35,7 +35,8 @@ import signal, keras, clothinggan
 class Stop(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         if self.model.step == 3: signal.raise_signal(signal.SIGINT)
-run = clothinggan.fit("swift", data="sample", examples=64, epochs=2, save_every=1, out="python", callbacks=[Stop()])
+options = dict(data="sample", examples=64, epochs=2, save_every=1, out="python")
+run = clothinggan.fit("swift", callbacks=[Stop()], **options)
 assert run.record.step_in_epoch
 run = clothinggan.fit(resume="python")
 print(clothinggan.measure(run.path, images=50, quick=True))

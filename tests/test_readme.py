@@ -1,5 +1,6 @@
 """What the README and the pages of docs/ show of the commands, and their programs, are as they say."""
 
+import contextlib
 import re
 import shlex
 import shutil
@@ -21,10 +22,8 @@ COMMANDS = [line for line in LINES if re.match(r"!?python -m clothinggan\.", lin
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_is_understood(line):
     _, _, module, *arguments = shlex.split(line, comments=True)
-    try:
+    with contextlib.suppress(SystemExit) if "help" in arguments else contextlib.nullcontext():
         assert import_module(module).parse(arguments)
-    except SystemExit as end:  # `--set help` ends with what it tells.
-        assert end.code == 0
 
 
 def test_the_programs_draw_what_is_said(small_run, small_swift):
