@@ -49,7 +49,7 @@ def import_tensorflow() -> None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     use_onednn()
-    with _standard_error_held_back(), _left_out(_FOR_OTHER_PARTS_OF_KERAS), _without_keras_settings():
+    with standard_error_held_back(), _left_out(_FOR_OTHER_PARTS_OF_KERAS), _without_keras_settings():
         try:
             import tensorflow as tf
         except ImportError as error:
@@ -65,6 +65,19 @@ def import_tensorflow() -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1)
         # Looking for devices is when TensorFlow says what it misses.
         tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def without_absl_warnings() -> Iterator[None]:
+    """Has absl, by which Keras speaks, tell errors only while the block runs: a caller's program may hear more."""
+    from absl import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 @contextlib.contextmanager
@@ -123,7 +136,7 @@ def _left_out(names: Sequence[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _standard_error_held_back() -> Iterator[None]:
+def standard_error_held_back() -> Iterator[None]:
     """Keeps what C++ code writes to standard error from the user; that is beyond Python's reach."""
     # A flag that TensorFlow does not know ends the process, and only its words tell why.
     if os.environ.get("CLOTHINGGAN_DEBUG") == "1" or {"TF_XLA_FLAGS", "XLA_FLAGS"} & os.environ.keys():

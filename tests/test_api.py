@@ -34,7 +34,7 @@ FROM_PYTHON = """
 import signal, keras, clothinggan
 class Stop(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
-        if self.model.step == 3: signal.raise_signal(signal.SIGINT)
+        if self.model.step == 2: signal.raise_signal(signal.SIGINT)
 options = dict(data="sample", examples=64, epochs=2, save_every=1, out="python")
 run = clothinggan.fit("swift", callbacks=[Stop()], **options)
 assert run.record.step_in_epoch

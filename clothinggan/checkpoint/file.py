@@ -26,6 +26,7 @@ import numpy as np
 from clothinggan.checkpoint import archive, foreign, hdf5
 from clothinggan.checkpoint.record import MAX_RECORD_BYTES, Record, State, decode_record
 from clothinggan.data.classes import CLASS_NAMES
+from clothinggan.environment import without_absl_warnings
 from clothinggan.errors import ClothingGANError, DamagedFileError
 from clothinggan.files import atomic_write
 from clothinggan.presets import Preset, from_plain_data
@@ -229,7 +230,8 @@ def hdf5_image(generator: "keras.Model", record: Record | None = None, state: St
             return self.filename
 
     with File("checkpoint.h5", "w", driver="core", backing_store=False) as file:
-        generator.save(file)
+        with without_absl_warnings():  # This format is 'legacy', and the one that everybody reads.
+            generator.save(file)
         with contextlib.suppress(NotInKeras2Error):
             described = in_keras_2_words(json.loads(file.attrs["model_config"]))
             file.attrs["model_config"] = json.dumps(described)
