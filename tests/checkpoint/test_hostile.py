@@ -216,6 +216,13 @@ def test_a_strangers_training_state_is_refused(change, says, small_run, tmp_path
             "a record that does not make sense",
         ),
         ("history", [[]] * 1000, "a record that does not make sense"),
+        ("class_names", "hats", "a record that does not make sense"),
+        ("class_names", ["hats", 3], "a record that does not make sense"),
+        ("class_names", ["hats"] * 2, "a record that does not make sense"),
+        ("class_names", ["x" * 101], "a record that does not make sense"),
+        ("class_names", [str(number) for number in range(1001)], "a record that does not make sense"),
+        ("fit", "stretch", "a record that does not make sense"),
+        ("invert", ["auto"], "a record that does not make sense"),
     ],
     ids=lambda value: str(value)[:20],
 )
