@@ -69,7 +69,7 @@ def import_tensorflow() -> None:
 
 @contextlib.contextmanager
 def without_absl_warnings() -> Iterator[None]:
-    """Has absl, by which Keras speaks, tell errors only while the block runs: a caller's program may hear more."""
+    """Has absl, by which Keras speaks, tell errors only while the block runs; a caller may hear more."""
     from absl import logging
 
     before = logging.get_verbosity()

@@ -14,8 +14,6 @@ from clothinggan.callbacks import StopAtSignal
 from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.checkpoint.restore import load_generator
 from clothinggan.data import sample, sources
-from clothinggan.data.classes import CLASS_NAMES
-from clothinggan.data.sample import make_split
 
 
 def test_a_run_leaves_its_files(small_run):
@@ -91,33 +89,12 @@ def test_overwrite_says_what_goes_also_of_another_design(small_run, tmp_path, ca
     )
 
 
-<<<<<<< HEAD
-def test_classes_that_there_are_no_images_of_are_named(capsys):
-    _, labels = make_split("train")
-    absent = next(name for index, name in enumerate(CLASS_NAMES) if index not in labels[:5])
-    options = [
-        "--model",
-        "swift",
-        "--data",
-        "sample",
-        "--examples",
-        "5",
-        "--batch-size",
-        "5",
-        "--epochs",
-        "1",
-    ]
-    assert train.main(options) == 0
-    said = capsys.readouterr().err
-    assert re.search(rf"note:     there are no images of .*{absent}.*: what is drawn for these", said)
-=======
 def test_classes_that_there_are_no_images_of_are_named(few_garments, capsys):
     with np.load(few_garments) as arrays:
         few = arrays["y_train"] > 1
         np.savez("few.npz", x_train=arrays["x_train"][few], y_train=arrays["y_train"][few])
     assert train.main(["--model", "swift", "--data", "few.npz", "--examples", "64", "--epochs", "1"]) == 0
     assert "note:     there are no images of 0, 1: what" in capsys.readouterr().err
->>>>>>> ownimages
 
 
 def test_overwrite_replaces_an_earlier_run(small_run, tmp_path):
