@@ -127,6 +127,8 @@ class Npz:
             self._archive = zipfile.ZipFile(file)
             members = self._archive.namelist()
         self.names = [name.removesuffix(".npy") for name in members if name.endswith(".npy")]
+        if members and not self.names:
+            raise Flaw("is an archive without NumPy's arrays; unpack it, and name the folder")
 
     def read(self, name: str) -> np.ndarray:
         """Returns an array of the archive.

@@ -39,6 +39,7 @@ KEYWORDS = ("fashion_mnist", "sample")
 _TFDS = "tfds:"
 _LISTED = 5  # files in a message
 _PIXELS = SIZE * SIZE
+_WHITISH = 200  # levels: what nobody takes for a dark border
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +269,7 @@ def _load_folder(source: str, fit: str, invert: str) -> Dataset:
     }
     parts = {name: _Part(array, f"{source}:") for name, array in arrays.items() if array is not None}
     names = None if pictures.class_names is None else np.array(pictures.class_names)
-    content = _Content(source, parts, list(pictures.notes), names)
+    content = _Content(source, parts, list(pictures.notes), names, are_arrays=False)
     return replace(_assemble(content, "no"), origin=pictures.finding)
 
 
@@ -292,6 +293,7 @@ class _Content:
     parts: dict[str, _Part]
     notes: list[str] = field(default_factory=list)
     class_names: np.ndarray | None = None
+    are_arrays: bool = True  # and no pictures, whose borders were looked at
 
 
 def _assemble(content: _Content, invert: str) -> Dataset:
@@ -317,6 +319,8 @@ def _assemble(content: _Content, invert: str) -> Dataset:
     if invert == "yes":
         images = {name: 255 - array for name, array in images.items()}
         notes.append("--invert yes: bright is dark, and dark is bright")
+    elif invert == "auto" and content.are_arrays and _has_bright_borders(images["x_train"]):
+        notes.append("their borders are bright, where garments are to be on black: --invert yes turns them")
     flaw, labels, of_classes = "", {}, None
     if "y_train" in parts:
         part = parts["y_train"]
@@ -350,6 +354,12 @@ def _assemble(content: _Content, invert: str) -> Dataset:
         labels_flaw=flaw,
         is_fashion_mnist=is_known,
     )
+
+
+def _has_bright_borders(images: np.ndarray) -> bool:
+    first = images[:1_000]
+    borders = (first[:, 0], first[:, -1], first[:, :, 0], first[:, :, -1])
+    return bool(np.median(np.concatenate(borders, axis=1)) > _WHITISH)
 
 
 def _fitting(part: _Part, images: np.ndarray) -> np.ndarray:

@@ -59,6 +59,14 @@ def npy(array, *, shape=None, version=(1, 0)):
     return header.getvalue() + array.tobytes()
 
 
+def zip_of(name):
+    """The bytes of an archive with one file that is no array."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(name, b"content")
+    return content.getvalue()
+
+
 def npz_of(member):
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -21,6 +21,7 @@ from image_files import (
     npy,
     npz,
     refusal,
+    zip_of,
     zipped_idx,
 )
 
@@ -279,6 +280,16 @@ def test_images_may_be_inverted(tmp_path):
     np.testing.assert_array_equal(dataset.test_images, 255 - ARRAYS["x_test"])
 
 
+def test_bright_borders_of_arrays_are_told_and_left_as_they_are(tmp_path):
+    images = IMAGES.copy()
+    images[:, [0, -1]] = images[:, :, [0, -1]] = 250
+    np.savez(tmp_path / "images.npz", x_train=images)
+    dataset = sources.load(str(tmp_path / "images.npz"))
+    np.testing.assert_array_equal(dataset.train_images, images)
+    assert "--invert yes turns them" in dataset.notes[0]
+    assert "--invert yes turns" not in str(sources.load(str(tmp_path / "images.npz"), invert="no").notes)
+
+
 # Classes
 
 
@@ -368,6 +379,7 @@ def test_a_broken_idx_file_is_named(tmp_path):
         (npz({"x_train": np.array(7, np.uint8)}), "x_train has the shape"),
         (npz({"x_train": np.array([{}])}), "x_train holds object"),
         (npz({}), "no training images"),
+        (zip_of("archive/1.png"), "is an archive without NumPy's arrays; unpack it, and name the folder"),
     ],
 )
 def test_a_broken_npz_is_named(tmp_path, content, flaw):
