@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clothinggan import environment, files
+from clothinggan import environment, export, files
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.checkpoint.record import Record
 from clothinggan.cli import options
@@ -59,9 +59,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--no-real", action="store_true", help="only the two figures of generated images")
     parser.add_argument(
         "--export",
-        metavar="NPZ",
-        type=options.path,
-        help="instead of figures, write generated images to this .npz file",
+        metavar="NAME",
+        type=_export_place,
+        help="instead of figures, write generated images, to an .npz file or to a folder of PNG files "
+        "(FOLDER/), or the generator itself: .keras, .h5 (Keras 2 too), .onnx or .tflite, as the name ends",
     )
     parser.add_argument(
         "--count",
@@ -99,9 +100,19 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--data names the real images, which --no-real leaves out")
     if arguments.count and not arguments.export:
         parser.error("--count goes with --export")
-    if arguments.export and arguments.export.suffix != ".npz":
-        parser.error(f"--export takes a name that ends in .npz, not '{arguments.export}'")
+    if arguments.export and not arguments.export.takes_images and (arguments.count or arguments.classes):
+        given = "--count" if arguments.count else "--class"
+        parser.error(
+            f"{given} is for images, and a name that ends in {arguments.export.form} for the generator"
+        )
     return arguments
+
+
+def _export_place(text: str) -> export.Place:
+    try:
+        return export.find_place(options.path(text), text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def display(arguments: argparse.Namespace) -> int:
@@ -110,7 +121,7 @@ def display(arguments: argparse.Namespace) -> int:
         return make_timelapse(arguments)
     found, generator = _read(arguments.weights[0], arguments)
     if arguments.export:
-        return export(found, generator, arguments)
+        return make_export(found, generator, arguments)
     if arguments.walk:
         return make_walk(found, generator, arguments)
     from clothinggan.figures import GRID_IMAGES, in_notebook, window_possible
@@ -144,17 +155,23 @@ def display(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def export(found: Checkpoint, generator: "keras.Model", arguments: argparse.Namespace) -> int:
-    """Writes generated images and their latent vectors to an .npz file; returns the exit status."""
-    files.prepare_file(arguments.export, "--export")
+def make_export(found: Checkpoint, generator: "keras.Model", arguments: argparse.Namespace) -> int:
+    """Writes generated images and their latent vectors, or the generator; returns the exit status."""
+    place = arguments.export
+    place.prepare()
+    if not place.takes_images:
+        export.save_generator(place, generator)
+        takes = f"{generator.input_shape[-1]} numbers"
+        if found.classes:
+            takes += f", of which the last {len(found.classes)} are the class"
+        print(f"{shown(place.path)}: the generator, which takes {takes}")
+        return 0
     images, latent_vectors = _draw(found, generator, arguments.count or EXPORTED_IMAGES, arguments)
-    arrays = {"images": images, "latent_vectors": latent_vectors}
-    if classes := _classes(found, arguments):
-        arrays["classes"] = np.resize(classes, len(images))
-        arrays["class_names"] = np.array(found.class_names)
-    with files.atomic_write(arguments.export) as temporary:
-        np.savez_compressed(temporary, **arrays)
-    print(f"{shown(arguments.export)}: {len(images):,} images, float32 in [0, 1], and their latent vectors")
+    classes = _classes(found, arguments)
+    classes = np.resize(classes, len(images)) if classes else None
+    export.save_images(place, images, latent_vectors, classes, found.class_names)
+    what = "PNG files" if place.form == export.FOLDER else "float32 in [0, 1], and their latent vectors"
+    print(f"{shown(place.path)}: {len(images):,} images, {what}")
     return 0
 
 

@@ -49,7 +49,7 @@ def import_tensorflow() -> None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     use_onednn()
-    with _standard_error_held_back(), _left_out(_FOR_OTHER_PARTS_OF_KERAS), _without_keras_settings():
+    with standard_error_held_back(), _left_out(_FOR_OTHER_PARTS_OF_KERAS), _without_keras_settings():
         try:
             import tensorflow as tf
         except ImportError as error:
@@ -123,7 +123,7 @@ def _left_out(names: Sequence[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _standard_error_held_back() -> Iterator[None]:
+def standard_error_held_back() -> Iterator[None]:
     """Keeps what C++ code writes to standard error from the user; that is beyond Python's reach."""
     # A flag that TensorFlow does not know ends the process, and only its words tell why.
     if os.environ.get("CLOTHINGGAN_DEBUG") == "1" or {"TF_XLA_FLAGS", "XLA_FLAGS"} & os.environ.keys():
