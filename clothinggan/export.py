@@ -1,5 +1,9 @@
 """What is drawn, and the generator, in the forms that other programs read; the name's ending says which."""
 
+<<<<<<< HEAD
+=======
+import logging
+>>>>>>> anyfile
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,7 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clothinggan import files
+<<<<<<< HEAD
 from clothinggan.environment import is_installed
+=======
+from clothinggan.environment import is_installed, standard_error_held_back
+>>>>>>> anyfile
 from clothinggan.errors import ClothingGANError, first_line, reason
 
 if TYPE_CHECKING:
@@ -43,9 +51,15 @@ class Place:
         Raises:
             ClothingGANError: If it cannot, or if a folder holds other files.
         """
+<<<<<<< HEAD
         if self.form == ".onnx" and not is_installed("onnx"):
             raise ClothingGANError(
                 "--export to .onnx needs the package onnx; get it with: pip install 'clothinggan[onnx]'"
+=======
+        if self.form == ".onnx" and not is_installed("tf2onnx"):
+            raise ClothingGANError(
+                "--export to .onnx needs the package tf2onnx; get it with: pip install 'clothinggan[onnx]'"
+>>>>>>> anyfile
             )
         if self.form != FOLDER:
             files.prepare_file(self.path, "--export")
@@ -169,13 +183,35 @@ def _as_keras(generator: "keras.Model") -> Callable[[Path], None]:
 
 
 def _as_onnx(generator: "keras.Model") -> bytes:
+<<<<<<< HEAD
     from clothinggan.onnx_graph import onnx_model
 
     return onnx_model(generator).SerializeToString()
+=======
+    import onnx
+    import tf2onnx
+
+    # It says on standard error what it cannot convert, and leaves it as it is.
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+    compute = _computing(generator)
+    model, _ = tf2onnx.convert.from_function(compute, compute.input_signature)
+    # Those that it has no operator for go by TensorFlow's names.
+    model.graph.output[0].name, before = "images", model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = ["images" if name == before else name for name in node.output]
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise ClothingGANError(
+            f"this generator has no ONNX form: {first_line(error)}; export to .keras or .tflite"
+        ) from error
+    return model.SerializeToString()
+>>>>>>> anyfile
 
 
 def _as_tflite(generator: "keras.Model") -> bytes:
     import tensorflow as tf
+<<<<<<< HEAD
     from keras import layers
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -195,6 +231,12 @@ def _as_tflite(generator: "keras.Model") -> bytes:
     )
     # Weights become constants: as variables they would have no values in the file.
     frozen = convert_variables_to_constants_v2(compute.get_concrete_function())
+=======
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    # Weights become constants: as variables they would have no values in the file.
+    frozen = convert_variables_to_constants_v2(_computing(generator).get_concrete_function())
+>>>>>>> anyfile
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     try:
         with standard_error_held_back(), warnings.catch_warnings(action="ignore"):
@@ -205,4 +247,27 @@ def _as_tflite(generator: "keras.Model") -> bytes:
         ) from error
 
 
+<<<<<<< HEAD
+=======
+def _computing(generator: "keras.Model") -> Callable:
+    """What a generator computes, as a function of TensorFlow that other programs' converters read."""
+    import tensorflow as tf
+    from keras import layers
+
+    from clothinggan import layer_graph
+
+    def call(layer: "keras.Layer", given: "tf.Tensor | list[tf.Tensor]") -> "tf.Tensor":
+        if isinstance(layer, layers.UpSampling2D) and layer.interpolation == "nearest":
+            # Keras repeats rows and columns, of which TFLite's converter forgets how many there are.
+            size = layer.compute_output_shape(given.shape)[1:3]
+            return tf.raw_ops.ResizeNearestNeighbor(images=given, size=size)
+        return layer(given, training=False)
+
+    return tf.function(
+        lambda latent_vectors: layer_graph.walk(generator, latent_vectors, call),
+        input_signature=[tf.TensorSpec((None, generator.input_shape[-1]), tf.float32, name="latent_vectors")],
+    )
+
+
+>>>>>>> anyfile
 _WRITERS = {".h5": _as_h5, ".keras": _as_keras, ".onnx": _as_onnx, ".tflite": _as_tflite}
