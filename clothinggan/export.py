@@ -1,9 +1,6 @@
 """What is drawn, and the generator, in the forms that other programs read; the name's ending says which."""
 
-<<<<<<< HEAD
-=======
 import logging
->>>>>>> anyfile
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,11 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clothinggan import files
-<<<<<<< HEAD
-from clothinggan.environment import is_installed
-=======
 from clothinggan.environment import is_installed, standard_error_held_back
->>>>>>> anyfile
 from clothinggan.errors import ClothingGANError, first_line, reason
 
 if TYPE_CHECKING:
@@ -51,15 +44,9 @@ class Place:
         Raises:
             ClothingGANError: If it cannot, or if a folder holds other files.
         """
-<<<<<<< HEAD
-        if self.form == ".onnx" and not is_installed("onnx"):
-            raise ClothingGANError(
-                "--export to .onnx needs the package onnx; get it with: pip install 'clothinggan[onnx]'"
-=======
         if self.form == ".onnx" and not is_installed("tf2onnx"):
             raise ClothingGANError(
                 "--export to .onnx needs the package tf2onnx; get it with: pip install 'clothinggan[onnx]'"
->>>>>>> anyfile
             )
         if self.form != FOLDER:
             files.prepare_file(self.path, "--export")
@@ -183,11 +170,6 @@ def _as_keras(generator: "keras.Model") -> Callable[[Path], None]:
 
 
 def _as_onnx(generator: "keras.Model") -> bytes:
-<<<<<<< HEAD
-    from clothinggan.onnx_graph import onnx_model
-
-    return onnx_model(generator).SerializeToString()
-=======
     import onnx
     import tf2onnx
 
@@ -206,37 +188,14 @@ def _as_onnx(generator: "keras.Model") -> bytes:
             f"this generator has no ONNX form: {first_line(error)}; export to .keras or .tflite"
         ) from error
     return model.SerializeToString()
->>>>>>> anyfile
 
 
 def _as_tflite(generator: "keras.Model") -> bytes:
     import tensorflow as tf
-<<<<<<< HEAD
-    from keras import layers
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    from clothinggan import layer_graph
-    from clothinggan.environment import standard_error_held_back
-
-    def call(layer: "keras.Layer", given: "tf.Tensor | list[tf.Tensor]") -> "tf.Tensor":
-        if isinstance(layer, layers.UpSampling2D) and layer.interpolation == "nearest":
-            # Keras repeats rows and columns, of which the converter forgets how many there are.
-            height, width = layer.compute_output_shape(given.shape)[1:3]
-            return tf.image.resize(given, (height, width), "nearest")
-        return layer(given, training=False)
-
-    compute = tf.function(
-        lambda latent_vectors: layer_graph.walk(generator, latent_vectors, call),
-        input_signature=[tf.TensorSpec((None, generator.input_shape[-1]), tf.float32, name="latent_vectors")],
-    )
-    # Weights become constants: as variables they would have no values in the file.
-    frozen = convert_variables_to_constants_v2(compute.get_concrete_function())
-=======
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     # Weights become constants: as variables they would have no values in the file.
     frozen = convert_variables_to_constants_v2(_computing(generator).get_concrete_function())
->>>>>>> anyfile
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     try:
         with standard_error_held_back(), warnings.catch_warnings(action="ignore"):
@@ -247,8 +206,6 @@ def _as_tflite(generator: "keras.Model") -> bytes:
         ) from error
 
 
-<<<<<<< HEAD
-=======
 def _computing(generator: "keras.Model") -> Callable:
     """What a generator computes, as a function of TensorFlow that other programs' converters read."""
     import tensorflow as tf
@@ -269,5 +226,4 @@ def _computing(generator: "keras.Model") -> Callable:
     )
 
 
->>>>>>> anyfile
 _WRITERS = {".h5": _as_h5, ".keras": _as_keras, ".onnx": _as_onnx, ".tflite": _as_tflite}
