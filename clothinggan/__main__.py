@@ -13,6 +13,7 @@ COMMANDS = {
     "resume": "go on with a training run where it stopped",
     "display": "show what a generator draws",
     "evaluate": "measure how good its images are",
+    "compare": "show how runs differ",
 }
 
 

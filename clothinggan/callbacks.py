@@ -18,7 +18,7 @@ import keras
 
 from clothinggan import files
 from clothinggan.checkpoint.file import save_checkpoint
-from clothinggan.checkpoint.record import HISTORY_COLUMNS, MEASURED_COLUMNS, Record
+from clothinggan.checkpoint.record import BEST_COLUMNS, HISTORY_COLUMNS, MEASURED_COLUMNS, Record
 from clothinggan.checkpoint.run_folder import RunFolder
 from clothinggan.data.sources import Dataset
 from clothinggan.errors import ClothingGANError, note, shown
@@ -312,6 +312,27 @@ class Checkpoints(StopAtSignal):
                 flush=True,
             )
         self.last_save = time.monotonic()
+
+
+class BestKeeper(keras.callbacks.Callback):
+    """Keeps the best measured file, and ends a run that no longer gets better. It comes after the saving."""
+
+    def __init__(self, record: Record, folder: RunFolder):
+        super().__init__()
+        self.record = record
+        self.folder = folder
+
+    def on_epoch_end(self, epoch, logs=None):
+        column = self.record.keep_best or BEST_COLUMNS[0]
+        measured = self.record.measured_epochs(column)
+        if not measured or column not in self.record.history[-1]:
+            return
+        if self.record.keep_best and measured[-1][0] == self.record.epoch:
+            self.folder.keep_best(self.folder.last_saved)
+        waited = self.record.epochs_without_better()
+        if self.record.stop_after and waited >= self.record.stop_after:
+            print(f"no better {column} in {waited} measured epochs: the run ends", flush=True)
+            self.model.stop_training = True
 
 
 class ProgressBar(keras.callbacks.ProgbarLogger):

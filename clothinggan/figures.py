@@ -121,37 +121,105 @@ def draw_classified(
     return figure
 
 
+# What is drawn of a history: each panel's label, and its columns with their names.
+PANELS = [
+    ("loss", {"d_loss": "discriminator", "g_loss": "generator"}),
+    ("discriminator's accuracy", {"accuracy_real": "on real", "accuracy_fake": "on fake"}),
+    ("Fréchet classifier distance", {"fcd": "FCD"}),
+    (
+        "share of images",
+        {"told_apart": "told apart", "precision": "precision", "recall": "recall", "coverage": "coverage"},
+    ),
+]
+
+
+@_own_style
+def draw_comparison(
+    labels: Sequence[str], histories: Sequence[Sequence[dict[str, float]]], sheets: Sequence[np.ndarray]
+) -> Figure:
+    """Draws runs side by side: what each draws, and the curves of all in one panel for each number.
+
+    Args:
+        labels: What to call each run.
+        histories: Their histories, as `draw_losses` takes one.
+        sheets: What they draw, (n, 28, 28) floats in [0, 1] each.
+
+    Returns:
+        A new figure.
+    """
+    told = {column for history in histories for entry in history for column in entry}
+    columns = [column for _, panel in PANELS for column in panel if column in told]
+    side = 2
+    rows = -(-len(columns) // side)
+    figure = Figure(figsize=(max(10, 3.4 * len(labels)), 4 + 2.6 * rows), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(4, 2.6 * rows))
+    for axes, label, images in zip(
+        above.subplots(1, len(labels), squeeze=False)[0], labels, sheets, strict=True
+    ):
+        axes.imshow(tile(images), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_axis_off()
+        axes.set_title(_shortened(label), fontsize=10, parse_math=False)
+    grid = below.subplots(rows, side, squeeze=False)
+    for axes in grid.flat[len(columns) :]:
+        axes.set_axis_off()
+    for axes, column in zip(grid.flat, columns, strict=False):
+        for label, history in zip(labels, histories, strict=True):
+            _draw_curve(axes, history, column, _shortened(label))
+        _finish(axes, column.replace("_", " "), legend=axes is grid.flat[0])
+        axes.set_xlabel("epoch")
+    return figure
+
+
+def _draw_curve(axes: Axes, history: Sequence[dict[str, float]], column: str, name: str) -> None:
+    points = [(entry["epoch"], entry[column]) for entry in history if column in entry]
+    # A dot makes a single point visible.
+    axes.plot(
+        *(zip(*points, strict=True) if points else ([], [])), "o-" if len(points) == 1 else "-", label=name
+    )
+
+
+def _finish(axes: Axes, label: str, legend: bool = True) -> None:
+    axes.set_ylabel(label)
+    axes.grid(alpha=0.3)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    if legend:
+        axes.legend()
+    if not label.endswith(("loss", "distance", "fcd")):
+        axes.set_ylim(0, 1.02)
+
+
 @_own_style
 def draw_losses(history: Sequence[dict[str, float]]) -> Figure:
     """Draws how the losses, the discriminator's accuracy and, where it was measured, the quality went.
 
     Args:
         history: An entry for each epoch, with `epoch`, `d_loss`, `g_loss`, `accuracy_real` and
-            `accuracy_fake`; some may have `fcd`, `precision` and `recall`.
+            `accuracy_fake`; some may have what was measured, see `PANELS`, and `class_shares`.
 
     Returns:
         A new figure.
     """
-    panels = [
-        ("loss", {"d_loss": "discriminator", "g_loss": "generator"}),
-        ("discriminator's accuracy", {"accuracy_real": "on real", "accuracy_fake": "on fake"}),
-        ("Fréchet classifier distance", {"fcd": "FCD"}),
-        ("share of images", {"precision": "precision", "recall": "recall"}),
-    ]
-    if not any("fcd" in entry for entry in history):
-        panels = panels[:2]
-    figure = Figure(figsize=(8, 3 * len(panels)), layout="constrained")
-    all_axes = figure.subplots(len(panels), 1, sharex=True)
-    for axes, (label, columns) in zip(all_axes, panels, strict=True):
+    measured = any("fcd" in entry for entry in history)
+    shares = [entry for entry in history if entry.get("class_shares")]
+    panels = PANELS if measured else PANELS[:2]
+    rows = len(panels) + bool(shares)
+    figure = Figure(figsize=(8, 3 * rows), layout="constrained")
+    all_axes = figure.subplots(rows, 1, sharex=True)
+    for axes, (label, columns) in zip(all_axes, panels, strict=False):
         for column, name in columns.items():
-            points = [(entry["epoch"], entry[column]) for entry in history if column in entry]
-            # A dot makes a single point visible.
-            axes.plot(*zip(*points, strict=True), "o-" if len(points) == 1 else "-", label=name)
-        axes.set_ylabel(label)
-        axes.grid(alpha=0.3)
-        axes.legend()
-        if not label.endswith(("loss", "distance")):
-            axes.set_ylim(0, 1.02)
+            _draw_curve(axes, history, column, name)
+        _finish(axes, label)
+    if shares:
+        axes = all_axes[-1]
+        epochs = [entry["epoch"] for entry in shares]
+        # Mode collapse is a band that swallows the others.
+        bands = np.transpose([entry["class_shares"] for entry in shares])
+        if len(epochs) == 1:
+            axes.bar(np.full(len(bands), epochs[0]), bands[:, 0], bottom=np.cumsum(bands[:, 0]) - bands[:, 0])
+        else:
+            axes.stackplot(epochs, bands)
+        axes.set_ylabel("share of each class")
+        axes.set_ylim(0, 1)
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
     return figure

@@ -1,16 +1,15 @@
 """`python -m clothinggan.resume`: goes on with a training run exactly where it stopped."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clothinggan import environment, training
-from clothinggan.checkpoint import run_folder
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.checkpoint.record import MAX_EPOCHS, Record
+from clothinggan.checkpoint.run_folder import find_furthest
 from clothinggan.cli import options
 from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.data.sources import Dataset
@@ -65,7 +64,7 @@ def begin(arguments: argparse.Namespace) -> "Run":
     if arguments.weights:
         found = read_checkpoint(arguments.weights)
     else:
-        found = _furthest(arguments.out, arguments.model)
+        found = find_furthest(arguments.out, arguments.model)
     if not found.record:
         found = _identified(found, arguments.model, cluster)
     preset = _preset(found, arguments.model)
@@ -91,34 +90,6 @@ def _identified(found: Checkpoint, model: str | None, cluster: Cluster | None) -
     for line in found.notes:
         note(line)
     return found
-
-
-def _furthest(out: Path, model: str | None) -> Checkpoint:
-    presets = [PRESETS[model]] if model else PRESETS.values()
-    found = {
-        preset.name: run_folder.find_checkpoints(out, preset.file_prefix, _pass_over) for preset in presets
-    }
-    runs = {name: checkpoints for name, checkpoints in found.items() if checkpoints}
-    if not runs:
-        others = [p.name for p in PRESETS.values() if run_folder.find_checkpoints(out, p.file_prefix)]
-        if others:
-            raise ClothingGANError(
-                f"{out.resolve()} has files of {' and '.join(others)}, none of {model}; leave --model out"
-            )
-        raise ClothingGANError(
-            f"there is no checkpoint in {out.resolve()}; name one with --weights, or --out"
-        )
-    if len(runs) > 1:
-        raise ClothingGANError(
-            f"{out.resolve()} has files of {' and '.join(runs)}; say which with --model, or name a file with "
-            "--weights"
-        )
-    (checkpoints,) = runs.values()
-    return checkpoints[-1].read()
-
-
-def _pass_over(error: ClothingGANError) -> None:
-    print(f"passing over a file: {error}", file=sys.stderr)
 
 
 def _preset(found: Checkpoint, model: str | None) -> Preset:
@@ -193,6 +164,10 @@ def _record_and_data(
         raise ClothingGANError(
             f"{found.path} is at step {record.step_in_epoch} of an epoch that has fewer; use an earlier file"
         )
+    record.keep_best = arguments.keep_best or record.keep_best
+    record.stop_after = arguments.stop_after or record.stop_after
+    if (record.keep_best or record.stop_after) and not record.evaluate_every:
+        raise ClothingGANError("--keep-best and --stop-after go with --evaluate-every; say how often")
     record.precision = arguments.precision or record.precision
     record.previews = record.previews if arguments.previews is None else arguments.previews
     record.epochs = _last_epoch(record, arguments)

@@ -10,6 +10,7 @@ import keras
 
 from clothinggan import environment, fast_layers
 from clothinggan.callbacks import (
+    BestKeeper,
     Checkpoints,
     EventFile,
     HistoryKeeper,
@@ -193,11 +194,10 @@ class Run:
             callbacks.append(EventFile(record, tensorboard))
         if not ProgressBar.is_possible():
             callbacks.append((NotebookProgress if in_notebook() else PlainProgress)(record, steps))
-        return [
-            *callbacks,
-            *extra,
-            Checkpoints(record, requests, steps, several, self.workers.everywhere, folder),
-        ]
+        callbacks += [*extra, Checkpoints(record, requests, steps, several, self.workers.everywhere, folder)]
+        if record.keep_best or record.stop_after:
+            callbacks.append(BestKeeper(record, folder))
+        return callbacks
 
     def describe(self) -> str:
         """Returns what is about to happen, some lines."""
@@ -269,7 +269,7 @@ class Run:
                 f"hardest to tell from real images: {least['epoch']}, told apart {least['told_apart']:.1%}"
             )
         display = f"python -m clothinggan.display --weights {shlex.quote(str(self.folder.last_saved))}"
-        lines.append(f"done, at epoch {self.record.epochs}; look at the images with: {shown(display)}")
+        lines.append(f"done, at epoch {self.record.epoch}; look at the images with: {shown(display)}")
         return "\n".join(lines)
 
     def _how_to_go_on(self) -> str:

@@ -49,6 +49,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     options.add_devices(parser, recorded=False)
     options.add_reports(parser, recorded=False)
     arguments = parser.parse_args(argv)
+    for option in ("keep_best", "stop_after"):
+        if getattr(arguments, option) and not arguments.evaluate_every:
+            parser.error(f"--{option.replace('_', '-')} goes with --evaluate-every")
     arguments.design = PRESETS[arguments.model]
     if "help" in arguments.settings:
         print(f"settings of {arguments.model}:\n{describe_settings(arguments.design)}")
@@ -87,6 +90,8 @@ def begin(arguments: argparse.Namespace) -> "Run":
         fingerprint=dataset.fingerprint,
         precision=arguments.precision,
         evaluate_every=arguments.evaluate_every or None,
+        keep_best=arguments.keep_best,
+        stop_after=arguments.stop_after,
         previews=preset.previews if arguments.previews is None else arguments.previews,
         class_names=list(dataset.class_names or ()),
         fit=arguments.fit or "pad",

@@ -203,6 +203,33 @@ def test_of_a_best_epoch_without_a_file_it_is_said_why(tmp_path, monkeypatch, ca
     assert "measured: 1, FCD 1.000; there is no file of it here: --save-every" in capsys.readouterr().out
 
 
+def scored(monkeypatch, told_apart):
+    """Has each measured epoch be told apart so far."""
+    scores = iter(told_apart)
+    others = {"fcd": 1.0, "precision": 1.0, "recall": 1.0, "coverage": 1.0, "class_shares": [0.1] * 10}
+    monkeypatch.setattr(evaluate.Evaluator, "wanted", 10)
+    monkeypatch.setattr(evaluate.Evaluator, "brief_scores", lambda *_: {**others, "told_apart": next(scores)})
+
+
+def test_the_best_measured_file_is_kept_beside_the_latest(tmp_path, monkeypatch):
+    scored(monkeypatch, [0.9, 0.6, 0.8])
+    assert train.main([*SMALL, "--epochs", "3", "--evaluate-every", "1", "--keep-best"]) == 0
+    assert read_checkpoint(tmp_path / "clothingGANbest.h5").record.epoch == 2
+
+
+def test_a_run_ends_when_it_no_longer_gets_better(tmp_path, monkeypatch, capsys):
+    scored(monkeypatch, [0.7, 0.6, 0.8, 0.9, 0.5])
+    assert train.main([*SMALL, "--epochs", "5", "--evaluate-every", "1", "--stop-after", "2"]) == 0
+    assert "no better told_apart in 2 measured epochs: the run ends" in capsys.readouterr().out
+    assert read_checkpoint(tmp_path / "clothingGANlatest.h5").record.epoch == 4
+
+
+def test_to_keep_the_best_something_has_to_be_measured(capsys):
+    with pytest.raises(SystemExit):
+        train.main([*SMALL, "--keep-best"])
+    assert "--keep-best goes with --evaluate-every" in capsys.readouterr().err
+
+
 def test_a_folder_in_the_place_of_the_figure_is_refused_before_anything_is_measured(
     weights, tmp_path, monkeypatch, capsys
 ):

@@ -12,6 +12,7 @@ PRECISIONS = ("float32", "bfloat16")
 MAX_INTEGER = 2**31 - 1  # of an epoch, a seed, a size; options keep to it too
 MAX_EPOCHS = 100_000  # of a run; options keep to it too
 HISTORY_COLUMNS = ["epoch", "d_loss", "g_loss", "accuracy_real", "accuracy_fake", "seconds"]
+BEST_COLUMNS = ("told_apart", "fcd", "precision", "recall", "coverage")  # that a best file can be kept by
 MEASURED_COLUMNS = ["fcd", "precision", "recall", "coverage", "told_apart", "class_shares"]
 MAX_PREVIEWS = 100
 MAX_CLASSES = 1_000
@@ -84,6 +85,9 @@ class Record:
     fit: str = "pad"
     invert: str = "auto"
 
+    # By which measure the best file is kept, and after how many measured epochs without a better one it ends.
+    keep_best: str | None = None
+    stop_after: int | None = None
     # The design's row, as `clothinggan.presets.as_plain_data` gives it; empty in files of before.
     design: dict[str, object] = field(default_factory=dict)
 
@@ -142,6 +146,20 @@ class Record:
         """Whether the images are measured at the end of the epoch that the run is in."""
         return bool(self.evaluate_every) and (self.epoch + 1) % self.evaluate_every == 0
 
+    def measured_epochs(self, column: str) -> list[tuple[int, float]]:
+        """Returns the measured epochs, the best last: each with what it lacks of the best there can be."""
+        found = [
+            (entry["epoch"], {"told_apart": abs(value - 0.5), "fcd": value}.get(column, 1 - value))
+            for entry in self.history
+            if (value := entry.get(column)) is not None
+        ]
+        return sorted(found, key=lambda epoch_and_lack: (-epoch_and_lack[1], -epoch_and_lack[0]))
+
+    def epochs_without_better(self) -> int:
+        """Returns how many epochs were measured after the best of them."""
+        measured = self.measured_epochs(self.keep_best or BEST_COLUMNS[0])
+        return sum(epoch > measured[-1][0] for epoch, _ in measured) if measured else 0
+
     def encode(self) -> bytes:
         """Returns the record as JSON."""
         return json.dumps(dataclasses.asdict(self)).encode()
@@ -170,7 +188,8 @@ def _check_record(record: Record) -> None:
     counts = [record.step_in_epoch, record.step, record.threads]
     epochs = [record.epoch, *record.numbered, *(entry["epoch"] for entry in record.history)]
     sizes = [record.batch_size, record.epochs, record.save_every]
-    sizes += [size for size in (record.keep, record.examples, record.evaluate_every) if size is not None]
+    limits = (record.keep, record.examples, record.evaluate_every, record.stop_after)
+    sizes += [size for size in limits if size is not None]
     texts = [record.preset, record.data, record.fingerprint, record.processor]
     texts += [*record.versions, *record.versions.values(), record.fit, record.invert]
     names = [] if record.class_names is None else record.class_names
@@ -189,6 +208,7 @@ def _check_record(record: Record) -> None:
         and len(set(names)) == len(names)
         and record.fit in FITS
         and record.invert in INVERSIONS
+        and record.keep_best in (None, *BEST_COLUMNS)
     )
     if not sound:
         raise ValueError

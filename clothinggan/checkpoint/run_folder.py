@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,6 +104,12 @@ class RunFolder:
                 self.numbered(epoch).unlink(missing_ok=True)
         record.numbered = record.numbered[len(surplus) :]
         return path
+
+    def keep_best(self, source: Path) -> Path:
+        """Keeps a file that was just saved as the run's best; returns its path."""
+        best = self.path / f"{self.prefix}best.h5"
+        files.copy(source, best)
+        return best
 
     def surplus(self, record: Record) -> list[Path]:
         """Returns the files that the next numbered one has deleted."""
@@ -308,6 +315,41 @@ def find_checkpoints(
             else:
                 pass_over(ClothingGANError(f"{latest} holds a generator alone; go on from it with --weights"))
     return sorted(found)
+
+
+def find_furthest(folder: Path, model: str | None = None) -> Checkpoint:
+    """Returns the checkpoint in a folder whose run has come furthest; files that are passed over are named.
+
+    Args:
+        folder: Where to look.
+        model: The name of the design; None where there is but one in the folder.
+
+    Raises:
+        ClothingGANError: If there is none, or there are several designs' and none is named.
+    """
+
+    def pass_over(error: ClothingGANError) -> None:
+        print(f"passing over a file: {error}", file=sys.stderr)
+
+    presets = [PRESETS[model]] if model else PRESETS.values()
+    found = {preset.name: find_checkpoints(folder, preset.file_prefix, pass_over) for preset in presets}
+    runs = {name: checkpoints for name, checkpoints in found.items() if checkpoints}
+    if not runs:
+        others = [preset.name for preset in PRESETS.values() if find_checkpoints(folder, preset.file_prefix)]
+        if others:
+            raise ClothingGANError(
+                f"{folder.resolve()} has files of {' and '.join(others)}, none of {model}; leave --model out"
+            )
+        raise ClothingGANError(
+            f"there is no checkpoint in {folder.resolve()}; name one with --weights, or --out"
+        )
+    if len(runs) > 1:
+        raise ClothingGANError(
+            f"{folder.resolve()} has files of {' and '.join(runs)}; say which with --model, or name a file "
+            "with --weights"
+        )
+    (checkpoints,) = runs.values()
+    return checkpoints[-1].read()
 
 
 def find_later(folder: Path, prefix: str, record: Record | None, start: Path | None) -> list[Path]:

@@ -8,7 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from clothinggan import __version__
-from clothinggan.checkpoint.record import FITS, INVERSIONS, MAX_INTEGER, MAX_PREVIEWS, PRECISIONS, Record
+from clothinggan.checkpoint.record import (
+    BEST_COLUMNS,
+    FITS,
+    INVERSIONS,
+    MAX_INTEGER,
+    MAX_PREVIEWS,
+    PRECISIONS,
+    Record,
+)
 from clothinggan.cli import output
 from clothinggan.data import sources
 from clothinggan.data.sources import Dataset
@@ -277,6 +285,21 @@ def add_reports(parser: argparse.ArgumentParser, recorded: bool) -> None:
         type=integer(0),
         help="epochs between evaluations: FCD, precision and recall into the history; 0 for none "
         f"(default: {default})",
+    )
+    reports.add_argument(
+        "--keep-best",
+        metavar="COLUMN",
+        nargs="?",
+        const=BEST_COLUMNS[0],
+        choices=BEST_COLUMNS,
+        help="keep the best measured file as well: by told_apart unless another column is named, of "
+        f"{', '.join(BEST_COLUMNS)}; goes with --evaluate-every",
+    )
+    reports.add_argument(
+        "--stop-after",
+        metavar="N",
+        type=integer(1),
+        help="end when so many measured epochs in a row were not the best; goes with --evaluate-every",
     )
     reports.add_argument(
         "--tensorboard", metavar="FOLDER", type=path, help="also write TensorBoard's event files there"
