@@ -537,19 +537,19 @@ def _read_npz(source: str, path: str, archive: Npz) -> _Content:
         raise Flaw(
             f"holds no training images by its names ({listed}); save them as x_train, and labels as y_train"
         )
-    if "classes" in archive.names:
-        found["classes"] = "classes"
+    found |= {name: name for name in ("classes", "class_names") if name in archive.names}
     content = _Content(source, {})
     for key, name in _with_tests(found).items():
         try:
             content.parts[key] = _Part(archive.read(name), f"{path}: {name}")
         except Flaw as flaw:
             content.parts[key] = _Part(None, f"{path}:", flaw)
-    classes = content.parts.pop("classes", None)
-    if classes and classes.array is not None and classes.array.dtype.kind in "US":
-        content.class_names = classes.array
-    elif classes:  # Of each image, as `display --export` writes them.
-        content.parts.setdefault("y_train", classes)
+    for name in ("classes", "class_names"):
+        part = content.parts.pop(name, None)
+        if part and part.array is not None and part.array.dtype.kind in "US":
+            content.class_names = part.array
+        elif part and name == "classes":  # Of each image, as `display --export` writes them.
+            content.parts.setdefault("y_train", part)
     return content
 
 

@@ -301,6 +301,16 @@ def test_an_npz_may_name_its_classes(tmp_path):
     assert dataset.description.endswith("12 training images of 28x28, 4 classes")
 
 
+def test_what_display_exports_is_a_source_with_the_same_classes(tmp_path):
+    names = np.array(["hat", "scarf", "odd sock", "glove"])
+    arrays = {"images": IMAGES / np.float32(255), "latent_vectors": np.zeros((12, 64), np.float32)}
+    np.savez(tmp_path / "images.npz", **arrays, classes=LETTERS - 1, class_names=names)
+    dataset = sources.load(str(tmp_path / "images.npz"))
+    np.testing.assert_array_equal(dataset.train_images, IMAGES)
+    assert dataset.train_labels.tolist() == (LETTERS - 1).tolist()
+    assert dataset.class_names == tuple(names)
+
+
 def test_the_names_of_fashion_mnist_are_nobody_elses(tmp_path):
     assert sources.load(str(fill(tmp_path))).class_names == tuple("0123456789")
 

@@ -111,7 +111,7 @@ def test_the_references_are_a_floor_and_a_ceiling(judge):
 def test_the_real_images_are_looked_at_once(judge, dataset, monkeypatch):
     judge.prepare()
     first = judge.reference_scores()
-    monkeypatch.setattr(evaluator.classifier, "load", lambda: pytest.fail("not from the cache"))
+    monkeypatch.setattr(Evaluator, "_features", lambda *_: pytest.fail("not from the cache"))
     again = Evaluator(dataset, COUNT, quick=True)
     again.prepare()
     assert again.reference_scores() == first
