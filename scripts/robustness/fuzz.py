@@ -3,9 +3,10 @@
     python scripts/robustness/fuzz.py --h5 10000 --data 10000 --seed 0
 
 The files begin sound and small: our own checkpoints, generators as Keras 3 and Keras 2 (tf-keras) save
-them (for which it needs what `pip install -e '.[test]'` installs), IDX files, plain and gzipped, .npz, .npy
-and CSV files, and pictures of every kind. Bytes are flipped, overwritten, moved, inserted and cut off; and
-in every third .h5 the model's configuration or the run's record is changed as the JSON text that it is. A
+them in HDF5, in .keras archives and as weights alone (for which it needs what `pip install -e '.[test]'`
+installs), IDX files, plain and gzipped, .npz, .npy and CSV files, and pictures of every kind. Bytes are
+flipped, overwritten, moved, inserted and cut off; in every third model file the model's configuration or
+the run's record is changed as the JSON text that it is, and in every third archive the HDF5 file in it. A
 part of the checkpoints keep their checksum, as damaged files do; the others get the right one for what they
 have become, as a stranger's would have.
 
@@ -33,6 +34,7 @@ import sys
 import tempfile
 import time
 import traceback
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,6 +56,7 @@ from clothinggan.data import sources
 from clothinggan.data.download import IDX_FILES
 from clothinggan.environment import is_installed
 from clothinggan.errors import ClothingGANError
+from clothinggan.presets import PRESETS
 
 MAX_SECONDS = 10.0  # of processor time, which a busy machine does not stretch
 COMMAND_EVERY = 500
@@ -68,6 +71,11 @@ model = keras.Sequential([
     layers.UpSampling2D(), layers.Conv2D(1, 3, padding="same", activation="sigmoid")])
 model.compile("adam", "mse")
 model.save("keras_2.h5")
+model.save("archive_2.keras")
+labels = keras.Input((1,), dtype="int32")
+rows = layers.Flatten()(layers.Embedding(4, 5)(labels))
+vectors = keras.Input((5,))
+keras.Model([vectors, labels], model(layers.Multiply()([vectors, rows]))).save("two_inputs.h5")
 """
 _EXTREMES = [0, -1, 1, 2, 2**31, 2**63, -(2**63), 10**12, 10**15, 10**30, 0.5, 1e308, True, None, [], {}]
 _EXTREMES += ["", "x", "Lambda", "os.system", "../../x", "\x1b[2J\n", "relu", "valid", [None, 5], [[]]]
@@ -77,9 +85,11 @@ _EXTREMES += ["", "x", "Lambda", "os.system", "../../x", "\x1b[2J\n", "relu", "v
 
 
 def sound_h5_files(folder: Path) -> dict[str, bytes]:
-    """Small generators and a checkpoint, by name; needs TensorFlow and tf-keras."""
+    """Small generators, weights and a checkpoint, by file name; needs TensorFlow and tf-keras."""
     import keras
     from keras import layers
+
+    from clothinggan.models import build_networks
 
     def small() -> keras.Model:
         return keras.Sequential(
@@ -98,13 +108,16 @@ def sound_h5_files(folder: Path) -> dict[str, bytes]:
     image = layers.UpSampling2D()(layers.Concatenate()(halves))
     functional = keras.Model(z, layers.Conv2D(1, 3, padding="same", activation="sigmoid")(image))
     small().save(folder / "keras_3.h5")
+    small().save(folder / "archive.keras")
+    # The smallest of the designs that weights alone are tried on.
+    build_networks(PRESETS["swift"], seed=0)[0].save_weights(folder / "alone.weights.h5")
     functional.save(folder / "functional.h5")
     subprocess.run([sys.executable, "-c", _KERAS_2], cwd=folder, check=True, capture_output=True)
     entry = dict.fromkeys(HISTORY_COLUMNS, 1)
     record = Record("clothing", 0, 8, 9, 5, None, None, "sample", "f" * 64, 1, history=[entry], numbered=[1])
     state = {"discriminator": [np.ones((3, 3), np.float32)], "loss_sums": [np.zeros(2, np.float32)]}
     save_checkpoint(folder / "ours.h5", small(), record, state)
-    return {path.stem: path.read_bytes() for path in sorted(folder.glob("*.h5"))}
+    return {path.name: path.read_bytes() for path in sorted([*folder.glob("*.h5"), *folder.glob("*.keras")])}
 
 
 def sound_data_files() -> list[tuple[str, bytes]]:
@@ -242,13 +255,37 @@ def _places(root: object) -> Iterator[tuple[dict | list, object]]:
 
 def mutate_h5(name: str, content: bytes, chance: random.Random) -> bytes:
     """Makes a damaged, or a stranger's, file of a sound one."""
-    ours = name == "ours"
+    ours = name == "ours.h5"
+    if name.endswith(".keras"):
+        return _mutate_archive(content, chance)
     image = content[512:] if ours else content
-    as_text = chance.randrange(3) == 0
+    as_text = chance.randrange(3) == 0 and "alone" not in name
     image = _mutate_text(image, chance, ours) if as_text else mutate_bytes(image, chance)
     if not ours:
         return image
     return _block(image) + image if chance.randrange(4) else content[:512] + image
+
+
+def _mutate_archive(content: bytes, chance: random.Random) -> bytes:
+    """Changes an archive, or one of the files in it; now and then a name or how it is kept."""
+    if chance.randrange(3) == 0:
+        return mutate_bytes(content, chance)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    if chance.randrange(2):
+        members["config.json"] = mutate_json(members["config.json"].decode(), chance).encode()
+    else:
+        members["model.weights.h5"] = mutate_bytes(members["model.weights.h5"], chance)
+    if chance.randrange(8) == 0:
+        name = chance.choice(["../out", "/etc/x", "config.json/", "assets/x", "model.weights.npz"])
+        members[name] = members[chance.choice(list(members))]
+    if chance.randrange(8) == 0:
+        del members[chance.choice(list(members))]
+    changed = io.BytesIO()
+    with zipfile.ZipFile(changed, "w", chance.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])) as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+    return changed.getvalue()
 
 
 def _mutate_text(image: bytes, chance: random.Random, ours: bool) -> bytes:
@@ -429,15 +466,16 @@ def try_h5_cases(numbers: range, seed: int, folder: Path) -> Iterator[tuple[int,
     store.mkdir(exist_ok=True)
     sound = sound_h5_files(store)
     for name in sound:
-        if try_h5(store / f"{name}.h5") != "read":
+        if try_h5(store / name) != "read":
             raise RuntimeError(f"{name} is refused before anything is changed in it")
     images = store / "images.npz"
     np.savez(images, x_train=np.zeros((128, 28, 28), np.uint8))
-    names = ["ours", "ours", *sound]
+    # Weights alone take the longest: all designs are built for them.
+    names = [*["ours.h5"] * 4, *[name for name in sound if "alone" not in name] * 2, "alone.weights.h5"]
     for number in numbers:
         chance = random.Random(f"{seed} h5 {number}")
         name = chance.choice(names)
-        path = folder / "case.h5"
+        path = folder / f"case{''.join(Path(name).suffixes)}"
         path.write_bytes(mutate_h5(name, sound[name], chance))
         yield number, _reported(try_h5, path, f"{name}: ")
         if number % COMMAND_EVERY == COMMAND_EVERY - 1 or number == numbers[-1]:
