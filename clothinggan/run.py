@@ -38,6 +38,7 @@ from clothinggan.evaluation.evaluator import Evaluator
 from clothinggan.figures import in_notebook, present, window_possible
 from clothinggan.gan import GAN
 from clothinggan.presets import Preset, differences
+from clothinggan.progress import show_progress
 from clothinggan.signals import StoppedBySignal, StopRequests, stop_requests
 
 
@@ -74,7 +75,9 @@ class Run:
         if folder:
             check_size(gan.averaged_generator, gan.state())
         # Made first, so that data without test images is refused before the training and not after it.
-        self.evaluator = Evaluator(dataset) if record.evaluate_every and folder else None
+        self.evaluator = (
+            Evaluator(dataset, progress=show_progress) if record.evaluate_every and folder else None
+        )
         self.steps_per_epoch = len(dataset.train_images) // record.batch_size
         self.exit_status = 0
         record.versions = environment.library_versions()

@@ -205,7 +205,7 @@ def test_a_strangers_training_state_is_refused(change, says, small_run, tmp_path
         ("step_in_epoch", 2, "at step 2 of an epoch that has fewer"),
         ("batch_size", 2**62, "a record that does not make sense"),
         ("batch_size", 2**30, "is more than the 40 images of sample"),
-        ("preset", "\x1b[2J", "a design unknown here"),
+        ("preset", "\x1b[2J", "a record that does not make sense"),
         ("data", "https://example.com/images.npz", "images.npz: no such data"),
         ("data", "/dev/zero", "/dev/zero: is not a regular file"),
         ("data", "pipe", "pipe: is not a regular file"),

@@ -68,7 +68,7 @@ def test_help_comes_also_where_the_output_takes_ascii_alone(command):
         (["evaluate", "--weights", "x.h5", "--images", "9"], "from 10 to 10000"),
         (["evaluate", "--weights", "x.h5", "--figure", "x.jpg"], "ends in .png"),
         (["display", "--weights", "x.h5", "--count", "3"], "--count goes with --export"),
-        (["display", "--weights", "x.h5", "--export", "images.png"], "ends in .npz"),
+        (["display", "--weights", "x.h5", "--export", "images.png"], "ends in none of .npz"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
