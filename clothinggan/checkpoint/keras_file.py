@@ -26,6 +26,7 @@ from clothinggan.checkpoint.hdf5 import Contents
 from clothinggan.checkpoint.stock_layers import MERGES, input_shape, make_layer
 from clothinggan.checkpoint.stored_weights import Part, UnfitError, set_weights
 from clothinggan.errors import ClothingGANError
+from clothinggan.presets import CLASSES
 
 # Bounds on what a generator may ask for, for one image; the larger of the published designs has 2.2 million
 # weights, layers of up to 0.1 and in all 0.8 million numbers, and 0.8 billion products. What is bounded by
@@ -244,21 +245,22 @@ class _Builder:
 
     def _connect(self, inner: dict, given: list) -> "keras.KerasTensor | _Label":
         """Calls the layers of a graph on each other, `given` being its inputs; returns its output."""
-        inputs, outputs = _layer_names(inner["input_layers"]), _references(inner["output_layers"])
+        inputs, outputs = _layer_names(inner["input_layers"]), _layer_names(inner["output_layers"])
         if len(outputs) != 1:
             raise UnfitError(f"it has {len(outputs)} outputs, where one is supported")
-        waiting = []
+        waiting, uses = [], {}
         for configuration in inner["layers"]:
             name = _name(configuration)
             if name not in inputs:
+                nodes = configuration["inbound_nodes"]
+                uses[name] = len(nodes)
                 waiting += [
-                    (configuration, (name, index), _sources(node, name))
-                    for index, node in enumerate(configuration["inbound_nodes"])
+                    (configuration, (name, index), _sources(node, name)) for index, node in enumerate(nodes)
                 ]
         if len(waiting) > MAX_LAYERS:
             raise UnfitError(f"it uses its layers at {len(waiting)} places")
-        # Where Keras counts a model's own inside as its first use, its uses are numbered from 1.
-        used = [*outputs, *(source for *_, sources in waiting for source in sources)]
+        # Keras 2 counts a model's own inside as its first use, so that it is called on from 1.
+        used = [source for *_, sources in waiting for source in sources]
         first = {name: min(index for other, index in used if other == name) for name, _ in used}
         tensors = {(name, 0): tensor for name, tensor in zip(inputs, given, strict=True)}
         while waiting:
@@ -272,8 +274,8 @@ class _Builder:
             if len(still) == len(waiting):
                 raise UnfitError(f"its layer '{still[0][1][0]}' is connected to nothing")
             waiting = still
-        ((last, index),) = outputs
-        return tensors[(last, index - first[last])]
+        # Of a layer that is used several times the last use gives the output: the others lead to it.
+        return tensors[(outputs[0], uses.get(outputs[0], 1) - 1)]
 
     def _apply(self, configuration: dict, sources: list) -> "keras.KerasTensor | _Label":
         """Calls a layer, or the layers of a model, on what comes from others."""
@@ -445,12 +447,11 @@ def _first_shape(configuration: dict) -> tuple[int, ...] | None:
 
 
 def _which_is_the_class(names: list[str], sizes: list[int]) -> int:
-    """Which of two inputs is the class: a single number, or by its name, or the shorter of two vectors."""
-    if sizes.count(1) == 1:
-        return sizes.index(1)
+    """Which of two inputs is the class: a single number, by its name, ten numbers, or the shorter vector."""
     named = [any(word in name.lower() for word in ("label", "class", "cond")) for name in names]
-    if named.count(True) == 1:
-        return named.index(True)
+    for alike in ([size == 1 for size in sizes], named, [size == CLASSES for size in sizes]):
+        if alike.count(True) == 1:
+            return alike.index(True)
     return int(sizes[1] <= sizes[0])
 
 
