@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from checkout import CHECKOUT
 from tables import markdown_table
 
-from clothinggan import files
+from clothinggan import evaluate, files
 from clothinggan.checkpoint import run_folder
 from clothinggan.checkpoint.file import (
     Checkpoint,
@@ -211,17 +211,8 @@ def write_history(example: Example, last: Checkpoint) -> None:
 
 def measure(data: str, paths: list[Path], before: list[dict]) -> dict:
     """The report of `evaluate --json`, with names in place of paths, behind the lines of earlier files."""
-    command = [
-        sys.executable,
-        "-m",
-        "clothinggan.evaluate",
-        "--json",
-        "--data",
-        data,
-        "--weights",
-        *map(str, paths),
-    ]
-    report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    measured, _ = evaluate.measure(evaluate.parse(["--data", data, "--weights", *map(str, paths)]))
+    report = json.loads(measured.as_json())
     report["data"] = data
     for line in report["files"]:
         line["name"] = Path(line["name"]).name

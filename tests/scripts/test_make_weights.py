@@ -18,6 +18,7 @@ from conftest import SMALL, start, wait_for_words
 from clothinggan import train
 from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.errors import ClothingGANError
+from clothinggan.evaluation import gan_train, small_networks, two_sample_test
 from clothinggan.figures import load_timelapse
 from clothinggan.presets import PRESETS
 
@@ -39,6 +40,9 @@ def make_weights(script, tmp_path, monkeypatch):
     """The script, publishing in a folder of its own, with no process for each picture."""
     (tmp_path / "weights").mkdir()
     monkeypatch.setattr(script, "WEIGHTS", tmp_path / "weights")
+    for module in (two_sample_test, gan_train):  # Networks learn from few images in a second.
+        monkeypatch.setattr(module, "IMAGES", 200)
+    monkeypatch.setattr(small_networks, "MIN_STEPS", 30)
 
     def call(command, *arguments, check=False):
         assert resolve_name(f"clothinggan.{command}").main([str(argument) for argument in arguments]) == 0
