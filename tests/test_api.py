@@ -13,6 +13,7 @@ from compare_files import differences
 
 import clothinggan
 from clothinggan import evaluate
+from clothinggan.data.sample import make_split
 
 SMALL = {"data": "sample", "examples": 64, "epochs": 2, "save_every": 1}
 
@@ -39,19 +40,23 @@ options = dict(data="sample", examples=64, epochs=2, save_every=1, out="python")
 run = clothinggan.fit("swift", callbacks=[Stop()], **options)
 assert run.record.step_in_epoch
 run = clothinggan.fit(resume="python")
-print(clothinggan.measure(run.path, images=50, quick=True))
+print(clothinggan.measure(run.path, data="images.npz", images=50, quick=True))
 """
 
 
 @pytest.mark.slow
 def test_a_run_stopped_resumed_and_measured_from_python_is_equal_to_the_commands(command, tmp_path):
+    images = make_split("test")[0][:200]
+    np.savez("images.npz", x_train=images[:100], x_test=images[100:])
     done = subprocess.run([sys.executable, "-c", FROM_PYTHON], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     options = ["--data", "sample", "--examples", "64", "--epochs", "2", "--save-every", "1"]
     assert command("train", "--model", "swift", "--out", "command", *options).returncode == 0
     files = [tmp_path / folder / "swiftGANepoch2.h5" for folder in ("python", "command")]
     assert differences(*files) == []
-    measured = command("evaluate", "--weights", files[1], "--images", "50", "--quick").stdout
+    measured = command(
+        "evaluate", "--weights", files[1], "--data", "images.npz", "--images", "50", "--quick"
+    ).stdout
     assert [line.split()[1:] for line in measured.splitlines()[3:5]] == [
         line.split()[1:] for line in done.stdout.splitlines()[-len(measured.splitlines()) :][3:5]
     ]

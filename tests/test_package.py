@@ -6,7 +6,10 @@ import sys
 import venv
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from clothinggan.data.sample import make_split
 
 CHECKOUT = Path(__file__).parents[1]
 COMMANDS = ("train", "resume", "display", "evaluate")
@@ -43,8 +46,10 @@ def test_a_wheel_has_all_that_its_commands_need(bare_environment, command, small
         "train": ["--data", "sample", "--examples", "64", "--epochs", "1", "--model", "swift"],
         "resume": ["--weights", small_swift, "--more", "1"],
         "display": ["--weights", small_swift, "--save", ".", "--no-real"],
-        "evaluate": ["--weights", small_swift, "--data", "sample", "--images", "50", "--quick"],
+        "evaluate": ["--weights", small_swift, "--data", "images.npz", "--images", "50", "--quick"],
     }
+    images = make_split("test")[0][:200]
+    np.savez(tmp_path / "images.npz", x_train=images[:100], x_test=images[100:])
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [bare_environment / "bin" / "python", "-m", f"clothinggan.{command}", *options[command]],
