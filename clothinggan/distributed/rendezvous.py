@@ -22,7 +22,7 @@ from clothinggan.distributed.watchdog import CONNECTED, MAX_MESSAGE
 from clothinggan.errors import ClothingGANError
 
 SECONDS_TO_WAIT = 300
-_LOOKOUT = Path(__file__).with_name("lookout.py")
+_WATCHDOG = Path(__file__).with_name("watchdog.py")
 _SECONDS_BETWEEN_TRIES = 0.2
 _SECONDS_TO_ANSWER = 5.0
 # What reading a message raises where it is none of ours.
@@ -81,8 +81,8 @@ def watched(cluster: Cluster, connections: dict[int, socket.socket], wait: float
     before = signal.getsignal(signal.SIGHUP)
     # `_exit` takes the signal's number, which is 1, for the status.
     c_library.signal(signal.SIGHUP, c_library._exit)
-    lookout = subprocess.Popen(
-        [sys.executable, "-I", _LOOKOUT, json.dumps(names), str(wait)],
+    watchdog = subprocess.Popen(
+        [sys.executable, "-I", _WATCHDOG, json.dumps(names), str(wait)],
         stdin=subprocess.PIPE,
         pass_fds=tuple(names),
         start_new_session=True,  # Ctrl-C in the terminal is not for it.
@@ -95,7 +95,7 @@ def watched(cluster: Cluster, connections: dict[int, socket.socket], wait: float
     finally:
         for connection in connections.values():
             connection.close()
-        lookout.communicate()
+        watchdog.communicate()
         signal.signal(signal.SIGHUP, before)
 
 

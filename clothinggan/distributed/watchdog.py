@@ -1,4 +1,4 @@
-"""Looks out for workers that are lost while TensorFlow connects them; a process of its own, of `meeting.py`.
+"""Looks out for workers that are lost while TensorFlow connects them; a process of its own, of `rendezvous.py`.
 
 Its first argument is JSON: the name of whoever is at the other end of each connection it has inherited, by
 the descriptor's number; the second how many seconds to wait. Its standard input ends when the process that
@@ -18,7 +18,7 @@ CONNECTED = b"connected\n"
 MAX_MESSAGE = 10_000  # bytes
 
 
-def look_out(names: dict[int, str], wait: float) -> str | None:
+def watch(names: dict[int, str], wait: float) -> str | None:
     """Waits for the end of standard input; returns, as a sentence, who is lost before that, if one is.
 
     Whoever is at the other ends is told too.
@@ -52,7 +52,7 @@ def main() -> None:
     """Ends the process that started this one, with status 1, if a worker is lost."""
     watched = os.getppid()
     names, wait = json.loads(sys.argv[1]), float(sys.argv[2])
-    news = look_out({int(number): name for number, name in names.items()}, wait)
+    news = watch({int(number): name for number, name in names.items()}, wait)
     if news:
         news = news if news.isprintable() else repr(news)
         with contextlib.suppress(OSError):

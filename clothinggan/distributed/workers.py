@@ -66,7 +66,7 @@ def gather(strategy: str, cluster: Cluster | None, terms: str, wait: float) -> W
         wait: How many seconds to wait for the other workers.
 
     Raises:
-        ClothingGANError: See `meeting.meet`.
+        ClothingGANError: See `rendezvous.meet`.
     """
     import tensorflow as tf
 

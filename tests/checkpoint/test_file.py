@@ -211,7 +211,7 @@ def absent(path):
     ("make", "says"),
     [
         (absent, "there is no file"),
-        (os.mkdir, "is not a file"),
+        (os.mkdir, "is a folder; --weights takes a file"),
         (os.mkfifo, "is not a file"),
         (no_hdf5, "not an HDF5 file"),
         (no_model, "no Keras model"),

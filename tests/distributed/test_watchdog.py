@@ -8,7 +8,7 @@ import sys
 import pytest
 from conftest import needs_a_full_device
 
-from clothinggan.distributed.watchdog import CONNECTED, look_out
+from clothinggan.distributed.watchdog import CONNECTED, watch
 
 # TensorFlow's part, to wait for ever, is played by `sleep`.
 LOSES_A_WORKER = """
@@ -26,7 +26,7 @@ with rendezvous.watched(cluster, {1: ours}, 30):
 
 @pytest.fixture
 def own_end(monkeypatch):
-    """What to write to, or to close, in place of the process that a lookout was started by."""
+    """What to write to, or to close, in place of the process that a watchdog was started by."""
     reading, writing = os.pipe()
     with os.fdopen(reading) as standard_input, os.fdopen(writing, "wb") as end:
         monkeypatch.setattr(sys, "stdin", standard_input)
@@ -46,20 +46,20 @@ def others():
 
 def test_it_ends_with_the_process_that_started_it(own_end, others):
     own_end.close()
-    assert look_out(others[1], wait=30) is None
+    assert watch(others[1], wait=30) is None
 
 
 def test_who_hangs_up_is_named_to_the_others(own_end, others):
     (first, second), names = others
     first.close()
-    assert look_out(names, wait=30) == "worker 1 is gone"
+    assert watch(names, wait=30) == "worker 1 is gone"
     assert second.recv(100) == b"worker 1 is gone"
 
 
-def test_what_another_lookout_has_found_is_said_too(own_end, others):
+def test_what_another_watchdog_has_found_is_said_too(own_end, others):
     (first, _), names = others
     first.sendall(CONNECTED + b"worker 7 is gone")
-    assert look_out(names, wait=30) == "worker 7 is gone"
+    assert watch(names, wait=30) == "worker 7 is gone"
 
 
 def test_who_hangs_up_when_connected_is_not_lost(own_end, others):
@@ -67,7 +67,7 @@ def test_who_hangs_up_when_connected_is_not_lost(own_end, others):
     first.sendall(CONNECTED)
     first.close()
     second.sendall(CONNECTED)
-    assert look_out(names, wait=0.2) == "TensorFlow could not connect all workers in 0.2 s (--wait)"
+    assert watch(names, wait=0.2) == "TensorFlow could not connect all workers in 0.2 s (--wait)"
 
 
 @pytest.mark.parametrize("writable", [True, pytest.param(False, marks=needs_a_full_device)])
