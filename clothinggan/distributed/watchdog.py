@@ -1,4 +1,4 @@
-"""Looks out for workers that are lost while TensorFlow connects them; a process of its own, of `rendezvous.py`.
+"""Looks out for workers that are lost while TensorFlow connects them: a process of its own.
 
 Its first argument is JSON: the name of whoever is at the other end of each connection it has inherited, by
 the descriptor's number; the second how many seconds to wait. Its standard input ends when the process that
