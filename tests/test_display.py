@@ -258,3 +258,58 @@ def test_a_user_sees_the_paths_and_nothing_else(backend, weights, monkeypatch, c
     done = command("display", "--weights", weights, "--no-real")
     assert done.stderr == ""
     assert done.stdout.split() == ["clothingGANepoch4_generated.png", "clothingGANepoch4_enlarged.png"]
+
+
+@pytest.fixture
+def two_inputs(tmp_path):
+    """Another tool's generator of a latent vector and a class, whose image is as bright as the class."""
+    z, label = keras.Input((6,)), keras.Input((1,))
+    rows = keras.layers.Flatten()(keras.layers.Embedding(10, 784, name="rows")(label))
+    image = keras.layers.Add()([rows, keras.layers.Dense(784, kernel_initializer="zeros")(z)])
+    model = keras.Model([z, label], image)
+    model.get_layer("rows").set_weights([np.repeat(np.arange(10)[:, np.newaxis] / 10, 784, axis=1)])
+    model.save(tmp_path / "two.h5")
+    return "two.h5"
+
+
+def brightness(path, *options):
+    """How bright the images are that are drawn, in tenths."""
+    assert display.main(["--weights", path, "--export", "x.npz", "--count", "4", *options]) == 0
+    with np.load("x.npz") as file:
+        return np.rint(file["images"].mean(axis=(1, 2)) * 10).tolist()
+
+
+def test_a_class_as_a_second_input_can_be_asked_for_by_fashion_mnists_names(two_inputs, capsys):
+    assert brightness(two_inputs, "--class", "sneaker", "bag") == [7, 8, 7, 8]
+    assert "are taken for Fashion-MNIST's, in its order" in capsys.readouterr().err
+
+
+def test_without_class_all_classes_of_a_second_input_take_turns(two_inputs):
+    assert brightness(two_inputs) == [0, 1, 2, 3]
+
+
+def test_the_latent_vectors_of_two_inputs_are_those_of_the_latent_input(two_inputs):
+    brightness(two_inputs, "--seed", "3")
+    with np.load("x.npz") as file:
+        assert np.array_equal(file["latent_vectors"][:, :6], draw_latent_vectors(4, 6, seed=3))
+
+
+def test_classes_says_that_the_last_numbers_of_one_input_are_the_class(two_inputs):
+    load_generator(two_inputs).save("one.keras")
+    assert brightness("one.keras", "--classes", "10", "--class", "3") == [3, 3, 3, 3]
+
+
+def test_a_class_that_no_file_and_no_option_speaks_of_is_refused(two_inputs, capsys):
+    load_generator(two_inputs).save("one.keras")
+    assert display.main(["--weights", "one.keras", "--class", "3"]) == 1
+    assert "or say with --classes how many of its last numbers are the class" in capsys.readouterr().err
+
+
+def test_another_number_of_classes_than_the_file_has_is_refused(two_inputs, capsys):
+    assert display.main(["--weights", two_inputs, "--classes", "5"]) == 1
+    assert "two.h5 is of 10 classes, not of 5; leave --classes out" in capsys.readouterr().err
+
+
+def test_another_design_than_the_files_is_refused(weights, capsys):
+    assert display.main(["--weights", weights, "--model", "swift"]) == 1
+    assert "is a run of clothing, not of swift; leave --model out" in capsys.readouterr().err

@@ -449,3 +449,37 @@ def test_a_checkpoint_has_its_own_discriminator(small_run, keras_2_pair, capsys)
     files += ["--discriminator-weights", str(keras_2_pair / "latest_discriminator.h5")]
     assert resume.main(files) == 1
     assert "holds its own discriminator" in capsys.readouterr().err
+
+
+def with_a_class(path, classes):
+    """Writes another tool's generator of a latent vector and a class."""
+    z, label = keras.Input((6,)), keras.Input((1,))
+    rows = keras.layers.Flatten()(keras.layers.Embedding(classes, 6)(label))
+    keras.Model([z, label], keras.layers.Dense(784)(keras.layers.Multiply()([z, rows]))).save(path)
+
+
+def labelled_images():
+    np.savez("images.npz", x_train=np.zeros((128, 28, 28), np.uint8), y_train=np.arange(128) % 10)
+    return "images.npz"
+
+
+def test_a_generator_of_ten_classes_goes_on_with_a_design_that_learns_classes(tmp_path):
+    with_a_class("two.keras", 10)
+    options = ["--weights", "two.keras", "--model", "swift", "--data", labelled_images(), "--more", "1"]
+    assert resume.main([*options, "--out", "run"]) == 0
+    assert load_generator("run/swiftGANepoch1.h5").input_shape == (None, 16)
+
+
+@pytest.mark.parametrize(
+    ("classes", "model", "says"),
+    [
+        (10, "clothing", "takes a class, which clothing does not learn with; go on with --model swift"),
+        (3, "swift", "images.npz has 10; name other images"),
+    ],
+)
+def test_a_class_that_cannot_be_learned_is_refused_and_nothing_is_made(classes, model, says, capsys):
+    with_a_class("two.keras", classes)
+    options = ["--weights", "two.keras", "--model", model, "--data", labelled_images(), "--out", "run"]
+    assert resume.main(options) == 1
+    assert says in capsys.readouterr().err
+    assert not os.path.exists("run")

@@ -26,12 +26,12 @@ def is_zip(content: bytes) -> bool:
     return content.startswith((b"PK\x03\x04", _END))
 
 
-def member_names(content: bytes) -> list[str]:
-    """Returns the names of an archive's members; none where it is damaged, or holds more than it should."""
+def member_names(content: bytes) -> list[str] | None:
+    """Returns the names of an archive's members; None if it is damaged, or holds more than it should."""
     try:
         return [member.filename for member in _members(content)]
     except (_Flaw, zipfile.BadZipFile, ValueError, NotImplementedError):
-        return []
+        return None
 
 
 def parse(content: bytes, path: Path) -> hdf5.Contents:

@@ -86,8 +86,8 @@ def describe_folder(folder: Path) -> str:
     return "is a folder; --weights takes a file"
 
 
-def _describe_zip(names: list[str]) -> str | None:
-    if {archive.CONFIGURATION, archive.WEIGHTS} & set(names):
+def _describe_zip(names: list[str] | None) -> str | None:
+    if names is None or {archive.CONFIGURATION, archive.WEIGHTS} & set(names):
         return None
     if any(name.endswith(("data.pkl", "constants.pkl")) for name in names):
         return _FROM_PYTORCH

@@ -1,0 +1,49 @@
+"""Our files open in Keras 2 as in Keras 3, and draw the same."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from clothinggan.checkpoint.file import hdf5_image
+from clothinggan.models import build_networks
+from clothinggan.presets import PRESETS
+
+
+def with_branches():
+    z = keras.Input((6,))
+    relu = layers.LeakyReLU(negative_slope=0.2)
+    x = layers.Add()([relu(layers.Dense(8)(z)), relu(layers.Dense(8)(z))])
+    x = layers.Reshape((2, 2, 2))(layers.PReLU()(layers.BatchNormalization(momentum=0.8)(x)))
+    x = layers.Conv2D(2, 3, padding="same", groups=2)(layers.UpSampling2D((7, 7))(x))
+    x = layers.SeparableConv2D(2, 3, padding="same")(layers.LayerNormalization()(x))
+    return keras.Model(z, layers.Conv2DTranspose(1, 4, strides=2, padding="same", activation="tanh")(x))
+
+
+GENERATORS = {
+    name: lambda preset=preset: build_networks(preset, seed=0)[0] for name, preset in PRESETS.items()
+}
+GENERATORS["with branches"] = with_branches
+PROGRAM = """
+import numpy as np, {package}
+there = np.load("there.npz")
+model = {package}.models.load_model("x.h5")
+np.save("images.npy", model(there["vectors"]))
+"""
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+@pytest.mark.parametrize("package", ["tf_keras", "keras"])
+def test_a_file_opens_in_either_keras(package, name, tmp_path):
+    generator = GENERATORS[name]()
+    vectors = np.random.default_rng(0).normal(size=(3, generator.input_shape[-1])).astype(np.float32)
+    (tmp_path / "x.h5").write_bytes(hdf5_image(generator))
+    np.savez(tmp_path / "there.npz", vectors=vectors)
+    environment = os.environ | {"TF_USE_LEGACY_KERAS": "1" if package == "tf_keras" else "0"}
+    program = [sys.executable, "-c", PROGRAM.format(package=package)]
+    subprocess.run(program, cwd=tmp_path, check=True, capture_output=True, env=environment)
+    assert np.allclose(np.load(tmp_path / "images.npy"), generator(vectors), atol=1e-5)
