@@ -51,8 +51,9 @@ RESPLIT = "c8e3e31d3e32bf09"
 ON_RESPLIT = """
 Their images are Fashion-MNIST's 70,000, but neither ordered nor divided into training and test images as in
 the published files. So with the published files `evaluate` and `resume` say that these are other images,
-`resume` wants them named (`--data fashion_mnist`), the same commands should give similar figures but cannot
-give the same bits, and some of the published test images are among those trained on.
+`resume` wants them named (`--data fashion_mnist`), and the same commands should give similar figures but
+cannot give the same bits. The tables below are measured on the published files, of whose 10,000 test images
+8,604 are among those that these examples were trained on: that flatters them.
 """
 
 
