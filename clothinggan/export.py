@@ -100,7 +100,9 @@ def save_images(
     Raises:
         ClothingGANError: If it cannot be written; nothing is left of it then.
     """
-    grey = np.rint(images * 255).astype(np.uint8)
+    grey = np.empty(images.shape, np.uint8)
+    for start in range(0, len(images), 10_000):  # A million in float32 once more would fill the memory.
+        grey[start : start + 10_000] = np.rint(images[start : start + 10_000] * 255)
     if place.form == FOLDER:
         _save_pictures(place.path, grey, classes, class_names)
         return

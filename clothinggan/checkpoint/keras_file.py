@@ -182,7 +182,7 @@ class _Builder:
                 last = self._connect(inner, given)
         if isinstance(last, _Label):
             raise UnfitError("it draws nothing of its class")
-        name = _text_or_none(_name(configuration))
+        name = self._unique(_name(configuration))
         if self._is_a_stack(first, last):
             model = keras.Sequential([first, *(layer for layer, _, _ in self.calls)], name=name)
         else:
@@ -312,6 +312,7 @@ class _Builder:
         """A name that no other layer has: of models within the model each has names of its own."""
         if not isinstance(name, str):
             return None
+        name = name.replace("/", "_")  # Keras 3 takes it for the border of a path.
         found, number = name, 1
         # Its activation may be another layer, which is called after it.
         while {found, f"{found}_activation"} & self.names:
@@ -519,7 +520,3 @@ def _sources(node: list | dict, name: str) -> list[tuple[str, int]]:
     if not found:
         raise UnfitError(f"its layer '{name}' is connected to nothing")
     return found
-
-
-def _text_or_none(value: object) -> str | None:
-    return value if isinstance(value, str) else None

@@ -141,9 +141,9 @@ def make_layer(configuration: dict, name: str | None) -> tuple[list[keras.Layer]
 def _normalise_spectrum(inner: dict, name: str | None, part: Part) -> tuple[list[keras.Layer], Part]:
     """`SpectralNormalization` around a layer; its activation comes after both all the same."""
     around = inner["layer"]
-    if around["class_name"] not in ("Conv2D", "Conv2DTranspose", "Dense"):
+    if around["class_name"] not in ("Conv2D", "Conv2DTranspose", "Dense", "DepthwiseConv2D"):
         raise UnfitError(f"it has a SpectralNormalization of '{around['class_name']}', which is not accepted")
-    (layer, *after), inner_part = make_layer(around, around["config"].get("name"))
+    (layer, *after), inner_part = make_layer(around, f"{name}_normalised" if name else None)
     iterations = plain(inner.get("power_iterations", 1), "SpectralNormalization.power_iterations")
     if type(iterations) is not int or not 1 <= iterations <= 100:
         raise UnfitError(f"its SpectralNormalization.power_iterations is {iterations}")

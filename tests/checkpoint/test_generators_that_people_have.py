@@ -1,10 +1,13 @@
 """Generators as people save them, in Keras 2 and 3, .h5 and .keras: each draws what it drew there."""
 
+import io
 import os
 import subprocess
 import sys
 import textwrap
+import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -119,11 +122,16 @@ KINDS = {
     """,
 }
 ONLY_KERAS_2 = {
+    "layers with a path for a name": """
+        z = keras.Input((6,), name="g/z")
+        x = layers.Dense(784, activation="tanh", name="g/dense")(z)
+        model = keras.Model(z, layers.Reshape((28, 28, 1), name="g/dense/image")(x), name="the/generator")
+    """,
     "an activation layer by its class's name": """
         model = keras.Sequential([
             layers.Dense(784, activation="LeakyReLU", input_dim=6), layers.Reshape((28, 28, 1)),
             layers.Activation("tanh")])
-    """
+    """,
 }
 COUNT = 5
 SAVE = f"""
@@ -223,3 +231,19 @@ def test_a_class_that_is_taken_as_a_number_is_refused(tmp_path):
     keras.Model([z, label], layers.Dense(784)(both)).save(tmp_path / "x.h5")
     with pytest.raises(Exception, match="takes the class as a number, which is not supported"):
         load_generator(tmp_path / "x.h5")
+
+
+def test_an_archive_of_tensorflow_2_12_counts_its_layers_twice(tmp_path):
+    stack = [layers.Dense(8), layers.Dense(9), layers.Dense(784)]
+    model = keras.Sequential([keras.Input((6,)), *stack, layers.Reshape((28, 28, 1))])
+    model.save(tmp_path / "new.keras")
+    with zipfile.ZipFile(tmp_path / "new.keras") as new, zipfile.ZipFile(tmp_path / "old.keras", "w") as old:
+        weights = io.BytesIO(new.read("model.weights.h5"))
+        with h5py.File(weights, "r+") as file:
+            for number in (2, 1):
+                file.move(f"layers/dense_{number}", f"layers/dense_{2 * number}")
+            file.move("layers", "_layer_checkpoint_dependencies")
+        old.writestr("config.json", new.read("config.json"))
+        old.writestr("model.weights.h5", weights.getvalue())
+    vectors = np.ones((2, 6), np.float32)
+    assert np.allclose(load_generator(tmp_path / "old.keras")(vectors), model(vectors), atol=1e-6)
