@@ -176,7 +176,9 @@ class _Builder:
                 if shape is None:
                     raise UnfitError("its first layer does not say the shape of its input")
                 first = keras.Input(shape, dtype="float32")
-                last = self._stack(layer_list, first)
+                # As a Sequential does: its weights have the same names in each file of a run.
+                with keras.name_scope(str(_name(configuration) or "sequential").replace("/", "_")):
+                    last = self._stack(layer_list, first)
             else:
                 first, given = self._inputs(inner)
                 last = self._connect(inner, given)
