@@ -13,12 +13,12 @@ class StoppedBySignal(Exception):
     """A run has saved its state and ended because a signal asked for it.
 
     Attributes:
-        exit_status: 128 and the signal's number, as shells have it; SIGTERM's where another worker heard it.
+        exit_status: 128 and the signal's number, as shells have it; Ctrl-C's where another worker heard it.
     """
 
     def __init__(self, line: str, received: signal.Signals | None):
         super().__init__(line)
-        self.exit_status = 128 + (received or signal.SIGTERM)
+        self.exit_status = 128 + (received or signal.SIGINT)
 
 
 class StopRequests:

@@ -185,7 +185,8 @@ def test_two_stopped_by_a_signal_to_one_go_on_as_before_and_then_on_one(small, b
     _, processes = start_two(options, tmp_path)
     wait_for_words("training:", processes[1])
     processes[1].send_signal(signal.SIGTERM)  # Before the first step is ended: obeyed after it.
-    ((chief_said, _), _) = finish(processes, status=143)
+    (chief_said, _), _ = (process.communicate(timeout=150) for process in processes)
+    assert [process.returncode for process in processes] == [130, 143]
     assert "stopped by a signal to another worker at" in chief_said
     assert 0 < read_checkpoint(tmp_path / "clothingGANlatest.h5").record.step < STEPS
     resume = ["-c", WITHOUT_DROPOUT.replace("train", "resume"), "1"]
