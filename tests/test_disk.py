@@ -5,6 +5,7 @@ import os
 import pty
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -208,6 +209,6 @@ def test_a_terminal_that_hangs_up_ends_a_run_once_it_is_saved(tmp_path):
     while (ended := os.waitpid(process, os.WNOHANG)) == (0, 0):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert os.waitstatus_to_exitcode(ended[1]) == 130
+    assert os.waitstatus_to_exitcode(ended[1]) == 128 + signal.SIGHUP
     record = read_checkpoint(tmp_path / "clothingGANlatest.h5").record
     assert (record.epoch, record.step_in_epoch) >= (1, 1)
