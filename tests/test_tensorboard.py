@@ -63,7 +63,7 @@ def test_event_files_that_are_tidied_away_cost_the_run_nothing(tmp_path, monkeyp
 
 
 def test_without_the_extra_one_line_says_how_to_get_it(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("clothinggan.cli.options.is_installed", lambda name: False)
+    monkeypatch.setattr("clothinggan.environment.is_installed", lambda name: False)
     assert train.main([*SMALL, "--tensorboard", "events", "--out", "run"]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1
