@@ -14,7 +14,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import CORES, SMALL_BATCHES, start, wait_for, wait_for_words
+from conftest import CORES, SMALL_BATCHES, start, stranger, wait_for, wait_for_words
 from crash_test import differences
 
 from clothinggan import resume, train
@@ -309,9 +309,10 @@ def test_a_generator_alone_goes_on_with_a_fresh_discriminator(tmp_path, monkeypa
     assert capsys.readouterr().err.endswith("no run goes beyond epoch 100000; rename it\n")
 
 
-def test_another_design_than_the_files_is_refused(small_run, monkeypatch, capsys):
-    monkeypatch.setattr(resume, "PRESETS", {})
-    assert resume.main(["--weights", str(small_run / "clothingGANepoch2.h5")]) == 1
+def test_a_run_of_a_design_that_is_unknown_here_is_refused(small_run, tmp_path, capsys):
+    newer = {"preset": "newer", "design": {"networks": "newer"}}
+    path = stranger(small_run / "clothingGANepoch2.h5", tmp_path / "x.h5", **newer)
+    assert resume.main(["--weights", str(path)]) == 1
     assert "unknown here" in capsys.readouterr().err
 
 
