@@ -265,9 +265,8 @@ class Run:
                 f"best of the {len(measured)} epochs measured: {best['epoch']}, FCD {best['fcd']:.3f}"
                 + ("" if kept else "; there is no file of it here: --save-every and --keep decide on that")
             )
-        apart = [entry for entry in measured if "told_apart" in entry]
-        if apart:
-            least = min(apart, key=lambda entry: abs(entry["told_apart"] - 0.5))
+        if apart := self.record.measured_epochs("told_apart"):
+            least = next(entry for entry in measured if entry["epoch"] == apart[-1][0])
             lines.append(
                 f"hardest to tell from real images: {least['epoch']}, told apart {least['told_apart']:.1%}"
             )
