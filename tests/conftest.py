@@ -59,7 +59,7 @@ needs_a_full_device = pytest.mark.skipif(not os.path.exists("/dev/full"), reason
 
 
 @pytest.fixture(autouse=True)
-def _own_surroundings(tmp_path, monkeypatch):
+def _own_environment(tmp_path, monkeypatch):
     """Each test works in a folder of its own, with a home of its own and no display."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

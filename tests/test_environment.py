@@ -20,7 +20,7 @@ def test_importing_the_package_does_not_import_tensorflow():
 
 def test_tensorflow_comes_without_what_nothing_here_uses_and_that_can_be_had_later():
     program = (
-        "import sys; from clothinggan import surroundings; surroundings.import_tensorflow();"
+        "import sys; from clothinggan import environment; environment.import_tensorflow();"
         "print(*(name for name in ('sklearn', 'scipy', 'matplotlib.pyplot') if name in sys.modules));"
         "import sklearn, scipy, matplotlib.pyplot, keras; keras.Sequential([keras.layers.Dense(1)])"
     )

@@ -105,9 +105,9 @@ def test_a_file_that_another_run_writes_meanwhile_is_not_gone_on_from(
     latest = shutil.copy(small_run / "clothingGANepoch1.h5", tmp_path / "clothingGANlatest.h5")
     load = sources.load
 
-    def load_while_another_run_saves(source):
+    def load_while_another_run_saves(*source):
         shutil.copy(small_run / "clothingGANepoch2.h5", latest)
-        return load(source)
+        return load(*source)
 
     monkeypatch.setattr(sources, "load", load_while_another_run_saves)
     assert resume.main([]) == 1
@@ -140,7 +140,7 @@ def test_somebody_elses_file_is_not_replaced(small_run, tmp_path, capsys):
 def test_keeping_fewer_says_which_go(small_run, tmp_path, capsys):
     shutil.copytree(small_run, tmp_path / "run")
     assert resume.main(["--out", "run", "--more", "1", "--keep", "3"]) == 0
-    assert "these go: clothingGANepoch1.h5, clothingGANepoch2.h5\n" in capsys.readouterr().out
+    assert "these go: clothingGANepoch1.h5, clothingGANepoch2.h5\n" in capsys.readouterr().err
     assert sorted(path.name for path in Path("run").glob("*epoch*.h5")) == [
         f"clothingGANepoch{epoch}.h5" for epoch in (3, 4, 5)
     ]
@@ -274,7 +274,7 @@ def test_another_processor_than_before_is_named(small_run, monkeypatch, capsys):
 
 
 def test_other_images_than_before_are_refused_unless_named(small_run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sources, "load", lambda source, load=sources.load: load(other))
+    monkeypatch.setattr(sources, "load", lambda *_, load=sources.load: load(other))
     other = other_images(tmp_path / "other.npz")
     assert resume.main(["--weights", str(small_run / "clothingGANepoch2.h5")]) == 1
     assert "name them with --data" in capsys.readouterr().err

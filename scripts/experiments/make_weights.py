@@ -37,7 +37,6 @@ from clothinggan.cli.options import INTERRUPTED, reporting_errors
 from clothinggan.data.sources import load
 from clothinggan.environment import import_tensorflow, processor_name
 from clothinggan.errors import ClothingGANError
-from clothinggan.evaluation import classifier
 from clothinggan.evaluation.report import BETTER, EXPLANATION
 from clothinggan.figures import load_timelapse, save_timelapse
 from clothinggan.presets import PRESETS, Preset
@@ -152,7 +151,7 @@ def publish(example: Example, data: str, runs: Path) -> None:
     if not numbered:
         raise SystemExit(f"there is no numbered file in {runs}")
     last = read_checkpoint(numbered[-1])
-    lines, frames = told_before(example, last, until=epoch_in_name(numbered[0]))
+    before, frames = told_before(example, last, until=epoch_in_name(numbered[0]))
     write_history(example, last)
     make_timelapse(numbered, frames, example.path("timelapse.gif"))
     call("display", "--weights", last.path, "--walk", example.path("walk.gif"), check=True)
@@ -163,7 +162,7 @@ def publish(example: Example, data: str, runs: Path) -> None:
     measured = [path for path in numbered if epoch_in_name(path) in example.measured]
     if last.path not in measured:
         measured.append(last.path)
-    report = measure(data, measured, lines)
+    report = measure(data, measured, before)
     files.write_text(example.path("evaluation.json"), json.dumps(report, indent=2) + "\n")
     # Last: by this file `told_before` knows of which run the others tell.
     published = WEIGHTS / last.path.name
@@ -174,21 +173,21 @@ def publish(example: Example, data: str, runs: Path) -> None:
     files.write_text(WEIGHTS / "README.md", readme())
 
 
-def told_before(example: Example, last: Checkpoint, until: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """What weights/ tells of the run's epochs before `until`: lines of the table, frames by caption.
+def told_before(example: Example, last: Checkpoint, until: int) -> tuple[dict | None, dict[str, np.ndarray]]:
+    """What weights/ tells of the run's epochs before `until`: a report, and frames by caption.
 
-    Nothing if what is there is of another run, and no lines if another classifier measured them.
+    Nothing if what is there is of another run.
     """
     if not example.weights or not read_checkpoint(example.weights).record.leads_to(last.record):
-        return [], {}
+        return None, {}
     report = json.loads(example.path("evaluation.json").read_text())
-    alike = report.get("classifier") == classifier.facts()["sha256"]
-    lines = [line for line in report["files"] if alike and line["epoch"] in example.measured]
+    report["files"] = [
+        line for line in report["files"] if line["epoch"] in example.measured and line["epoch"] < until
+    ]
     frames = load_timelapse(example.path("timelapse.gif"))
-    return (
-        [line for line in lines if line["epoch"] < until],
-        {caption: frame for caption, frame in frames.items() if int(caption.removeprefix("epoch ")) < until},
-    )
+    return report, {
+        caption: frame for caption, frame in frames.items() if int(caption.removeprefix("epoch ")) < until
+    }
 
 
 def make_timelapse(numbered: list[Path], before: dict[str, np.ndarray], path: Path) -> None:
@@ -210,14 +209,18 @@ def write_history(example: Example, last: Checkpoint) -> None:
     save_png(draw_losses(last.record.history), example.path("losses.png"))
 
 
-def measure(data: str, paths: list[Path], before: list[dict]) -> dict:
-    """The report of `evaluate --json`, with names in place of paths, behind the lines of earlier files."""
+def measure(data: str, paths: list[Path], before: dict | None) -> dict:
+    """The report of `evaluate --json`, with names in place of paths, behind the lines of earlier files.
+
+    Lines that another classifier measured do not compare, and are left out.
+    """
     measured, _ = evaluate.measure(evaluate.parse(["--data", data, "--weights", *map(str, paths)]))
     report = json.loads(measured.as_json())
     report["data"] = data
     for line in report["files"]:
         line["name"] = Path(line["name"]).name
-    report["files"] = before + report["files"]
+    if before and before["classifier"] == report["classifier"]:
+        report["files"] = before["files"] + report["files"]
     report["best"] = {
         column: max(measured, key=lambda line: better(line[column]))["name"]
         for column, better in BETTER.items()

@@ -1,4 +1,4 @@
-"""Trains the classifier of clothinggan/classifier.py, and writes it and what came out beside it.
+"""Trains the classifier of clothinggan/evaluation/classifier.py, and writes it and what came out beside it.
 
     python scripts/experiments/train_classifier.py --data DIR
 

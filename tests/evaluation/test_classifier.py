@@ -198,7 +198,7 @@ def test_a_missing_file_is_named(copied_files, name):
 
 
 def test_importing_it_does_not_import_tensorflow():
-    program = "import sys, clothinggan.classifier; sys.exit('tensorflow' in sys.modules)"
+    program = "import sys, clothinggan.evaluation.classifier; sys.exit('tensorflow' in sys.modules)"
     where_the_package_is = classifier.WEIGHTS.parents[2]
     assert subprocess.run([sys.executable, "-c", program], cwd=where_the_package_is).returncode == 0
 
