@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 EXPORTED_IMAGES = 1_000
 MAX_COUNT = 1_000_000
-INSTEAD = ("export", "timelapse", "walk")  # of figures
+INSTEAD = ("export", "timelapse", "walk", "page")  # of figures
+ENDINGS = {"timelapse": ".gif", "walk": ".gif", "page": ".html"}
 WALKERS = 9
 WALK_STATIONS = 10
 WALK_STEPS = 10
@@ -35,7 +36,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "display",
         "Shows 25 images that a generator draws, one of them enlarged, and 25 real ones.",
     )
-    options.add_weights(parser, "the .h5 or .keras file; several for --timelapse")
+    options.add_weights(parser, "the .h5 or .keras file; several for --timelapse and --page")
     options.add_identity(parser)
     options.add_data(parser, recorded=True)
     options.add_seed(parser, "the images that are drawn")
@@ -83,15 +84,22 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="instead of figures, an animation of walks between latent vectors, and, for a "
         "design that learns with the labels, between classes",
     )
+    parser.add_argument(
+        "--page",
+        metavar="HTML",
+        type=options.path,
+        help="instead of figures, one page that computes the generator in any browser, without a server: to "
+        "choose classes, and to move through latent space and, given several files of a run, its epochs",
+    )
     arguments = parser.parse_args(argv)
-    if len(arguments.weights) > 1 and not arguments.timelapse:
-        parser.error("--weights takes one file, or several with --timelapse")
+    if len(arguments.weights) > 1 and not (arguments.timelapse or arguments.page):
+        parser.error("--weights takes one file, or several with --timelapse or --page")
     if len([name for name in INSTEAD if getattr(arguments, name)]) > 1:
-        parser.error("--export, --timelapse and --walk do not go together")
-    for name in ("timelapse", "walk"):
+        parser.error("--export, --timelapse, --walk and --page do not go together")
+    for name, ending in ENDINGS.items():
         path = getattr(arguments, name)
-        if path and path.suffix != ".gif":
-            parser.error(f"--{name} takes a name that ends in .gif, not '{path}'")
+        if path and path.suffix != ending:
+            parser.error(f"--{name} takes a name that ends in {ending}, not '{path}'")
     instead = next((name for name in INSTEAD if getattr(arguments, name)), None)
     for name in ("save", "no_real", "data"):
         if instead and getattr(arguments, name):
@@ -119,6 +127,8 @@ def display(arguments: argparse.Namespace) -> int:
     """Shows or writes what the options say; returns the exit status."""
     if arguments.timelapse:
         return make_timelapse(arguments)
+    if arguments.page:
+        return make_page(arguments)
     found, generator = _read(arguments.weights[0], arguments)
     if arguments.export:
         return make_export(found, generator, arguments)
@@ -188,6 +198,40 @@ def make_timelapse(arguments: argparse.Namespace) -> int:
         epochs.append(found.epoch)  # By now a run that goes on may have written its latest file anew.
     save_timelapse(frames, [f"epoch {epoch}" for epoch in epochs], arguments.timelapse)
     print(f"{shown(arguments.timelapse)}: epochs {', '.join(map(str, epochs))}")
+    return 0
+
+
+def make_page(arguments: argparse.Namespace) -> int:
+    """Writes a page that computes the generator of one or several files; returns the exit status."""
+    files_of_run = _in_order(arguments)
+    from clothinggan.models import ends_in_tanh
+    from clothinggan.page.document import Drawer, render
+    from clothinggan.page.plain_layers import plain_layers
+
+    drawers = []
+    for path in files_of_run:
+        found, generator = _identified(path, arguments)
+        _draw(found, generator, 1, arguments)  # What draws no image here would draw none there.
+        try:
+            drawers.append(Drawer(found.epoch, plain_layers(generator)))
+        except ClothingGANError as error:
+            error.add(where=path)
+            raise
+    page = render(
+        shown(found.path.stem),
+        drawers,
+        generator.input_shape[-1],
+        generator.count_params(),
+        ends_in_tanh(generator),
+        found.class_names,
+        _classes(found, arguments) if arguments.classes else (),
+        arguments.seed,
+        found.record.history if found.record else (),
+    )
+    files.prepare_file(arguments.page, "--page")
+    files.write_text(arguments.page, page)
+    epochs = ", ".join(str(drawer.epoch) for drawer in drawers)
+    print(f"{shown(arguments.page)}: {len(page) / 1e6:.1f} MB, epochs {epochs}; open it in a browser")
     return 0
 
 
