@@ -45,7 +45,7 @@ def test_a_wheel_has_all_that_its_commands_need(bare_environment, command, small
     options = {
         "train": ["--data", "sample", "--examples", "64", "--epochs", "1", "--model", "swift"],
         "resume": ["--weights", small_swift, "--more", "1"],
-        "display": ["--weights", small_swift, "--save", ".", "--no-real"],
+        "display": ["--weights", small_swift, "--page", "page.html"],
         "evaluate": ["--weights", small_swift, "--data", "images.npz", "--images", "50", "--quick"],
     }
     images = make_split("test")[0][:200]

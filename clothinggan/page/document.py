@@ -80,7 +80,10 @@ def render(
         "classes": list(classes),
         "sliders": strongest_numbers(last, input_size - len(class_names), _SLIDERS),
         "seed": seed,
-        "losses": [[entry[name] for name in ("epoch", "d_loss", "g_loss")] for entry in _thinned(history)],
+        "losses": [
+            [int(entry["epoch"]), float(entry["d_loss"]), float(entry["g_loss"])]
+            for entry in _thinned(history)
+        ],
     }
     style, script = _source("page.css"), _source("page.js")
     page = Template(_source("page.html")).substitute(
@@ -118,6 +121,10 @@ def _as_json(data: object) -> str:
 
 def _as_text(found: Sequence[PlainLayer]) -> str:
     return base64.b64encode(packed_weights(found)).decode()
+
+
+def _losses(entry: dict[str, object]) -> tuple[int, float, float]:
+    return int(entry["epoch"]), float(entry["d_loss"]), float(entry["g_loss"])
 
 
 def _thinned(history: Sequence[dict[str, object]]) -> Sequence[dict[str, object]]:

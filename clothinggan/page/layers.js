@@ -82,8 +82,8 @@ const operations = {
             const c = j * strides[1] + v * dilation[1] - before[1];
             if (c < 0 || c >= fine[1]) continue;
             const here = i * coarse[1] + j, there = r * fine[1] + c;
-            const [source, target] = transposed ? [here, there] : [there, here];
-            addProduct(x, source * channels, channels, weights, matrix, y, target * filters, filters);
+            const a = channels * (transposed ? here : there), b = filters * (transposed ? there : here);
+            addProduct(x, a, channels, weights, matrix, y, b, filters);
           }
         }
       }

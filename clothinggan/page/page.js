@@ -319,7 +319,7 @@ find("plane").addEventListener("keydown", (event) => {
 // The losses.
 
 function showLosses() {
-  const width = 560, height = 220, left = 38, bottom = 26, top = 8;
+  const width = 560, height = 230, left = 46, bottom = 28, top = 10;
   const values = page.losses.flatMap(([, ...both]) => both);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const [first, last] = [page.losses[0][0], page.losses.at(-1)[0]];
@@ -435,11 +435,12 @@ find("lead").textContent =
   `${classed ? ", and a class" : ""}, and makes an image of it. Other numbers, another image; and numbers that are ` +
   "near to each other make images that look alike.";
 find("numbers-hint").textContent =
-  `Of ${latentSize} numbers these are the ones that the generator’s first layer minds most. None has a meaning of ` +
-  "its own: the generator gave them theirs as it learned.";
+  `Of ${latentSize} numbers these are the ${page.sliders.length} to which the generator’s first layer gives most ` +
+  "weight. What one of them changes, nobody has told the generator: it came about as it learned.";
+const trained = page.epochs.at(-1) ? ` in ${page.epochs.at(-1)} epochs` : "";
 find("made-of").append(
-  `The generator has ${page.parameters.toLocaleString("en")} numbers that it learned in ` +
-    `${page.epochs.at(-1)} epochs; they are in this page, which loads nothing and sends nothing.`, "");
+  `The generator has ${page.parameters.toLocaleString("en")} numbers that it learned${trained}; they are in this ` +
+    "page, which loads nothing and sends nothing.", "");
 find("seed").value = state.seed;
 showEpoch();
 redraw();

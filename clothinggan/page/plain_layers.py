@@ -8,6 +8,7 @@ from functools import partial
 import keras
 import numpy as np
 from keras import layers
+from keras.ops import convert_to_numpy as to_numpy
 
 from clothinggan import layer_graph
 from clothinggan.errors import ClothingGANError
@@ -19,13 +20,17 @@ ACTIVATIONS = (
     "softplus", "softsign", "tanh",
 )
 # fmt: on
-_AT_REST = (
-    layers.ActivityRegularization
+# When nothing is learned, but for an activation.
+_MOVES_NO_NUMBER = (
+    layers.Activation
+    | layers.ActivityRegularization
     | layers.AlphaDropout
     | layers.Dropout
+    | layers.Flatten
     | layers.GaussianDropout
     | layers.GaussianNoise
     | layers.Identity
+    | layers.Reshape
     | layers.SpatialDropout2D
 )
 
@@ -65,7 +70,7 @@ def plain_layers(generator: keras.Model) -> list[PlainLayer]:
 
     def call(layer: keras.Layer, shape: tuple | list) -> tuple[int, ...]:
         if isinstance(shape, list):
-            raise _refused(layer, "which brings branches together")
+            raise _refused(layer, "which joins branches")
         out = tuple(layer.compute_output_shape((None, *shape))[1:])
         found.extend(_plain(layer, shape, out))
         return out
@@ -108,7 +113,7 @@ def _plain(layer: keras.Layer, shape: tuple[int, ...], out: tuple[int, ...]) -> 
             sizes = {"rows": math.prod(shape[:-1]), "channels": shape[-1], "filters": out[-1]}
             yield _product(layer, {"op": "dense", **sizes}, layer.kernel)
         case layers.Conv2DTranspose():
-            kernel = np.moveaxis(np.asarray(layer.kernel), 2, 3)
+            kernel = np.moveaxis(to_numpy(layer.kernel), 2, 3)
             yield _product(layer, _convolution(layer, shape, out, True), kernel)
         case layers.Conv2D() if layer.groups == 1:
             yield _product(layer, _convolution(layer, shape, out, False), layer.kernel)
@@ -132,20 +137,18 @@ def _plain(layer: keras.Layer, shape: tuple[int, ...], out: tuple[int, ...]) -> 
         case layers.ELU():
             yield PlainLayer({"op": "activate", "name": "elu", "slope": float(layer.alpha)})
         case layers.PReLU():
-            slopes = np.broadcast_to(np.asarray(layer.alpha), shape).astype(np.float32)
+            slopes = np.broadcast_to(to_numpy(layer.alpha), shape).astype(np.float32)
             yield PlainLayer({"op": "prelu"}, (slopes.ravel(),))
-        case layers.Activation() | layers.Reshape() | layers.Flatten() | _AT_REST():
-            pass
-        case _:
+        case _ if not isinstance(layer, _MOVES_NO_NUMBER):
             raise _refused(layer)
     yield from _activation(layer)
 
 
 def _product(layer: keras.Layer, says: dict[str, object], kernel: np.ndarray) -> PlainLayer:
-    bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(says["filters"], np.float32)
+    bias = to_numpy(layer.bias) if layer.use_bias else np.zeros(says["filters"], np.float32)
     # What float16 has no number for becomes infinite, and is refused.
     with np.errstate(over="ignore"):
-        return PlainLayer(says, (bias,), np.asarray(kernel).astype(np.float16).ravel())
+        return PlainLayer(says, (bias,), to_numpy(kernel).astype(np.float16).ravel())
 
 
 def _convolution(
@@ -178,9 +181,11 @@ def _convolution(
 
 def _normalisation(layer: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
     """The scale and the shift that a normalisation by its moving averages comes to."""
-    mean, variance = (np.asarray(array, np.float64) for array in (layer.moving_mean, layer.moving_variance))
-    scale = (np.asarray(layer.gamma) if layer.scale else 1) / np.sqrt(variance + layer.epsilon)
-    return scale, (np.asarray(layer.beta) if layer.center else 0) - mean * scale
+    mean, variance = (
+        to_numpy(array).astype(np.float64) for array in (layer.moving_mean, layer.moving_variance)
+    )
+    scale = (to_numpy(layer.gamma) if layer.scale else 1) / np.sqrt(variance + layer.epsilon)
+    return scale, (to_numpy(layer.beta) if layer.center else 0) - mean * scale
 
 
 def _scale_and_shift(shape: tuple, scale: object, shift: object) -> PlainLayer:

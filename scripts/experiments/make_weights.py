@@ -155,6 +155,7 @@ def publish(example: Example, data: str, runs: Path) -> None:
     write_history(example, last)
     make_timelapse(numbered, frames, example.path("timelapse.gif"))
     call("display", "--weights", last.path, "--walk", example.path("walk.gif"), check=True)
+    call("display", "--weights", last.path, "--page", example.path("page.html"), check=True)
     with tempfile.TemporaryDirectory() as pictures:
         call("display", "--weights", last.path, "--no-real", "--save", pictures, check=True)
         # A name that stays, whatever the epoch: the project's README shows it.
@@ -259,6 +260,8 @@ def section(example: Example) -> str:
     from clothinggan.callbacks import duration
 
     last = read_checkpoint(example.weights)
+    page = example.path("page.html")
+    on_a_page = f"`{page.name}` draws in any browser.\n" if page.exists() else ""
     record, report = last.record, json.loads(example.path("evaluation.json").read_text())
     seconds = sum(entry["seconds"] for entry in record.history)
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
@@ -295,7 +298,7 @@ images and uniform noise in place of generated ones show what is as good as it g
 
 `{example.path("timelapse.gif").name}` shows the same 25 latent vectors over the epochs,
 `{example.path("walk.gif").name}` walks between latent vectors.
-"""
+{on_a_page}"""
 
 
 def table(report: dict) -> str:

@@ -62,6 +62,7 @@ def test_the_last_numbered_file_is_published_with_its_figures(make_weights, smal
     published = {path.name: path.read_bytes() for path in make_weights.WEIGHTS.iterdir()}
     assert published["clothingGANepoch4.h5"] == (small_run / "clothingGANepoch4.h5").read_bytes()
     page = published.pop("README.md").decode()
+    assert "`page.html` draws in any browser." in page
     assert "`clothing` after 4 of 200 epochs" in page
     (measured,) = json.loads(published["evaluation.json"])["files"]
     assert f"| clothingGANepoch4.h5 | {measured['fcd']:.3f} |" in page
