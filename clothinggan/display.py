@@ -230,8 +230,8 @@ def make_page(arguments: argparse.Namespace) -> int:
     )
     files.prepare_file(arguments.page, "--page")
     files.write_text(arguments.page, page)
-    epochs = ", ".join(str(drawer.epoch) for drawer in drawers)
-    print(f"{shown(arguments.page)}: {len(page) / 1e6:.1f} MB, epochs {epochs}; open it in a browser")
+    epochs = f"epoch{'s' * (len(drawers) > 1)} {', '.join(str(drawer.epoch) for drawer in drawers)}"
+    print(f"{shown(arguments.page)}: {epochs}, {len(page) / 1e6:.1f} MB; open it in a browser")
     return 0
 
 

@@ -77,8 +77,10 @@ function classOf(vector) {
   return shares.indexOf(Math.max(...shares));
 }
 
-function nameOf(vector) {
-  return page.classNames[classOf(vector)] ?? "image";
+/** What is said of an image in front of its name, and its class where it has one. */
+function labelled(label, vector) {
+  const name = page.classNames[classOf(vector)];
+  return name === undefined ? label : `${label}: ${name}`;
 }
 
 /** Mixes vectors with weights whose squares add up to 1: then standard normal numbers are mixed to such again. */
@@ -199,7 +201,9 @@ function select(index, show = false) {
   find("blend").value = 0;
   if (number >= 0 && page.classNames.length > 1) find("to").value = (number + 1) % page.classNames.length;
   showEnlarged();
-  if (show) find("enlarged-section").scrollIntoView({ block: "nearest", behavior: "auto" });
+  if (!show) return;
+  find("enlarged").scrollIntoView({ block: "nearest" });
+  say(`${describeEnlarged()} is enlarged.`);
 }
 
 // The enlarged image.
@@ -240,13 +244,10 @@ function showEnlarged() {
 }
 
 function describeEnlarged() {
-  const number = `Image ${state.selected + 1}`;
-  if (!page.classNames.length) return number;
-  const share = Number(find("blend").value);
+  const label = `Image ${state.selected + 1}`, share = Number(find("blend").value);
   const [first, second] = ["from", "to"].map((id) => page.classNames[Number(find(id).value)]);
-  if (share === 0 || first === second) return `${number}: ${first}`;
-  if (share === 100) return `${number}: ${second}`;
-  return `${number}: ${100 - share} % ${first}, ${share} % ${second}`;
+  if (share % 100 === 0 || first === second) return labelled(label, state.vector);
+  return `${label}: ${100 - share} % ${first}, ${share} % ${second}`;
 }
 
 // The plane.
@@ -266,7 +267,8 @@ const cornerName = (n) => `${n < 2 ? "top" : "bottom"} ${n % 2 ? "right" : "left
 
 function showPlane() {
   corners().forEach((vector, n) => {
-    cornerButtons[n].setAttribute("aria-label", `${cornerName(n)}: ${nameOf(vector)}. Put the enlarged image here`);
+    const label = labelled(`Corner at the ${cornerName(n)}`, vector);
+    cornerButtons[n].setAttribute("aria-label", `${label}. Put the enlarged image here`);
     ask(`corner ${n}`, vector, cornerButtons[n].firstChild);
   });
   for (let n = 0; n < COUNT; n++) {
@@ -362,7 +364,7 @@ find("losses-details").addEventListener("toggle", () => {
 function showSheet() {
   state.sheet = sheetVectors();
   tiles.forEach((tile, n) => {
-    tile.setAttribute("aria-label", `Image ${n + 1}: ${nameOf(state.sheet[n])}`);
+    tile.setAttribute("aria-label", labelled(`Image ${n + 1}`, state.sheet[n]));
     ask(`sheet ${n}`, state.sheet[n], tile.firstChild);
   });
 }
@@ -407,7 +409,7 @@ find("controls").addEventListener("submit", (event) => event.preventDefault());
 for (const id of ["from", "to", "blend"]) find(id).addEventListener("input", blendClasses);
 find("reset").addEventListener("click", () => select(state.selected));
 find("save-image").addEventListener("click", () =>
-  save(find("enlarged"), inFileName(`${nameOf(state.vector)} seed ${state.seed} image ${state.selected + 1}`)));
+  save(find("enlarged"), inFileName(labelled(`seed ${state.seed} image ${state.selected + 1}`, state.vector))));
 find("save-sheet").addEventListener("click", () => save(wholeSheet(), `images-seed-${state.seed}`));
 find("save-here").addEventListener("click", () => save(find("here"), "between-four-images"));
 

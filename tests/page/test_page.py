@@ -444,7 +444,7 @@ def test_an_image_is_saved_as_png(page, chromium, tmp_path):
     page.slide(".number input", 1)
     page.click("#save-image")
     page.click("#save-sheet")
-    wanted = [tmp_path / "saved" / name for name in ("hats-seed-0-image-1.png", "images-seed-0.png")]
+    wanted = [tmp_path / "saved" / name for name in ("seed-0-image-1-hats.png", "images-seed-0.png")]
     deadline = time.monotonic() + 20
     while not all(path.exists() for path in wanted):
         assert time.monotonic() < deadline
@@ -592,6 +592,19 @@ def test_a_phone_shows_all_of_its_width(opened, conditional, chromium):
     assert width == 360
 
 
+def test_the_page_answers_while_an_image_is_computed(opened):
+    slow = chain(*grid(28, 28, 64), layers.Conv2D(256, 5, padding="same"), layers.Conv2D(1, 1))
+    page = opened(slow, drawing=False)
+    longest, taken = page.chromium.execute_async_script(
+        "const [answer] = arguments; let longest = 0, last = performance.now();"
+        "milliseconds = null; ask('enlarged', state.vector, find('enlarged'));"
+        "(function turn() {"
+        "  longest = Math.max(longest, performance.now() - last); last = performance.now();"
+        "  if (drawing) setTimeout(turn, 1); else answer([longest, milliseconds]); })()"
+    )
+    assert longest < taken / 2
+
+
 @pytest.mark.parametrize(("design", "megabytes"), [("swift", 3), ("clothing", 4)])
 def test_a_page_is_small(design, megabytes):
     assert len(text_of(build_networks(PRESETS[design], seed=0)[0])) < megabytes * 1e6
@@ -600,7 +613,7 @@ def test_a_page_is_small(design, megabytes):
 def test_the_command_writes_a_page_of_the_epochs_of_a_run(chromium, small_run, tmp_path, capsys):
     files = [str(small_run / f"clothingGANepoch{epoch}.h5") for epoch in (4, 2)]
     assert display.main(["--weights", *files, "--page", "new/x.html", "--seed", "9"]) == 0
-    assert "new/x.html: 6.3 MB, epochs 2, 4" in capsys.readouterr().out
+    assert "new/x.html: epochs 2, 4, 6.3 MB" in capsys.readouterr().out
     page = Page(chromium, tmp_path / "new" / "x.html", drawing=False)
     assert page.run("return [page.title, page.seed, page.losses.length]") == ["clothingGANepoch4", 9, 4]
     vectors = page.vectors()[:2]
