@@ -16,6 +16,7 @@ function addProduct(x, a, channels, weights, m, y, b, filters) {
   let i = 0;
   for (; i + 3 < channels; i += 4) {
     const x0 = x[a + i], x1 = x[a + i + 1], x2 = x[a + i + 2], x3 = x[a + i + 3];
+    if (x0 === 0 && x1 === 0 && x2 === 0 && x3 === 0) continue; // ReLU leaves many such.
     const m0 = m + i * filters, m1 = m0 + filters, m2 = m1 + filters, m3 = m2 + filters;
     for (let o = 0; o < filters; o++) {
       y[b + o] += x0 * weights[m0 + o] + x1 * weights[m1 + o] + x2 * weights[m2 + o] + x3 * weights[m3 + o];

@@ -248,13 +248,27 @@ def conditional():
     )
 
 
-@pytest.fixture
-def page(opened, conditional):
-    """The page of a generator of three classes, at two epochs of its run."""
-    earlier = keras.models.clone_model(conditional)
-    drawers = [Drawer(3, plain_layers(with_weights(earlier, seed=1))), Drawer(5, plain_layers(conditional))]
+@pytest.fixture(scope="module")
+def earlier(conditional):
+    """The same generator, with other weights."""
+    return with_weights(keras.models.clone_model(conditional), seed=1)
+
+
+@pytest.fixture(scope="module")
+def written(conditional, earlier, tmp_path_factory):
+    """The file of a page of a generator of three classes, at two epochs of its run."""
+    drawers = [Drawer(3, plain_layers(earlier)), Drawer(5, plain_layers(conditional))]
     history = [{"epoch": epoch, "d_loss": 0.7 / epoch, "g_loss": 0.6 + epoch} for epoch in range(1, 6)]
-    return opened(conditional, drawers=drawers, class_names=NAMES, history=history)
+    path = tmp_path_factory.mktemp("written") / "page.html"
+    path.write_text(text_of(conditional, drawers=drawers, class_names=NAMES, history=history))
+    return path
+
+
+@pytest.fixture
+def page(chromium, written):
+    """That page, open."""
+    chromium.get_log("browser")
+    return Page(chromium, written)
 
 
 def classes_of(page):
@@ -392,13 +406,12 @@ def test_the_enlarged_image_can_become_a_corner_of_the_plane(page):
     assert page.find("#status").text == "Image 3: scarves is now the top right corner."
 
 
-def test_epochs_draw_the_same_vectors(page, conditional):
+def test_epochs_draw_the_same_vectors(page, earlier):
     vectors, images = page.vectors(), page.images()
     assert page.find("#epoch-said").text == "5"
     page.slide("#epoch", 0)
     assert page.find("#epoch-said").text == "3"
     assert np.array_equal(page.vectors(), vectors)
-    earlier = with_weights(keras.models.clone_model(conditional), seed=1)
     assert np.abs(page.images() - generate(earlier, vectors)).max() < GREY
     page.slide("#epoch", 1)
     assert np.array_equal(page.images(), images)
@@ -513,7 +526,7 @@ def test_the_page_may_neither_load_nor_run_anything_else(attempt, page):
     assert what == "refused"
 
 
-def test_no_message_reaches_the_console_from_a_file_or_from_a_server(page, chromium, tmp_path):
+def test_no_message_reaches_the_console_from_a_file_or_from_a_server(page, chromium, written):
     for _ in range(2):
         page.click("#new-seed")
         page.click("#save-here")
@@ -524,7 +537,7 @@ def test_no_message_reaches_the_console_from_a_file_or_from_a_server(page, chrom
         def log_message(self, *_):
             asked.append(self.path)
 
-    serve = functools.partial(Handler, directory=str(tmp_path))
+    serve = functools.partial(Handler, directory=str(written.parent))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         served = Page(chromium, f"http://127.0.0.1:{server.server_port}/page.html")
