@@ -110,14 +110,14 @@ let milliseconds = null; // of an image, lately
 
 function ask(where, vector, canvas, { urgent = false, x = 0, y = 0 } = {}) {
   waiting.set(where, { file: state.file, vector, canvas, urgent, x, y });
-  find("sheet").setAttribute("aria-busy", true);
+  document.body.dataset.drawn = "no";
   next();
 }
 
 function next() {
   if (drawing) return;
   if (waiting.size === 0) {
-    find("sheet").setAttribute("aria-busy", false);
+    document.body.dataset.drawn = "yes";
     find("made-of").lastChild.textContent = ` An image takes ${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms here.`;
     return;
   }
@@ -238,8 +238,6 @@ function showEnlarged() {
     input.value = state.vector[number];
     output.textContent = state.vector[number].toFixed(1).replace("-", "−");
   }
-  const original = state.sheet[state.selected];
-  find("reset").disabled = state.vector.every((value, i) => value === original[i]);
   ask("enlarged", state.vector.slice(), find("enlarged"), { urgent: true });
 }
 

@@ -50,7 +50,7 @@ def wait_until_drawn(chrome: "Chrome") -> None:
         TimeoutError: If it takes longer than `SECONDS_TO_WAIT`.
     """
     deadline = time.monotonic() + SECONDS_TO_WAIT
-    while chrome.execute_script("return find('sheet').getAttribute('aria-busy')") != "false":
+    while chrome.execute_script("return document.body.dataset.drawn") != "yes":
         if time.monotonic() > deadline:
             raise TimeoutError(f"the images are not drawn; the console says {chrome.get_log('browser')}")
         time.sleep(0.02)

@@ -21,8 +21,8 @@ from screenshot import find_browser, start_browser, wait_until_drawn
 
 from clothinggan import display
 from clothinggan.checkpoint.file import read_checkpoint
-from clothinggan.checkpoint.restore import load_generator
 from clothinggan.models import build_networks, ends_in_tanh, generate, walk
+from clothinggan.page import document
 from clothinggan.page.document import Drawer, render
 from clothinggan.page.plain_layers import ACTIVATIONS, plain_layers
 from clothinggan.presets import PRESETS
@@ -572,7 +572,7 @@ const luminance = (color) => color.slice(0, 3).map((c) => c / 255)
   .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
   .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
 return [...document.querySelectorAll('body *')]
-  .filter((e) => !e.disabled && e.checkVisibility())
+  .filter((e) => e.checkVisibility())
   .filter((e) => [...e.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
   .map((e) => {
     const style = getComputedStyle(e), text = number(e instanceof SVGElement ? style.fill : style.color);
@@ -623,25 +623,31 @@ def test_a_page_is_small(design, megabytes):
     assert len(text_of(build_networks(PRESETS[design], seed=0)[0])) < megabytes * 1e6
 
 
-def test_the_command_writes_a_page_of_the_epochs_of_a_run(chromium, small_run, tmp_path, capsys):
-    files = [str(small_run / f"clothingGANepoch{epoch}.h5") for epoch in (4, 2)]
-    assert display.main(["--weights", *files, "--page", "new/x.html", "--seed", "9"]) == 0
-    assert "new/x.html: epochs 2, 4, 6.3 MB" in capsys.readouterr().out
-    page = Page(chromium, tmp_path / "new" / "x.html", drawing=False)
-    assert page.run("return [page.title, page.seed, page.losses.length]") == ["clothingGANepoch4", 9, 4]
+def test_the_command_writes_a_page_of_several_epochs_in_their_order(chromium, conditional, earlier, capsys):
+    files = {5: conditional, 3: earlier}
+    for epoch, generator in files.items():
+        generator.save(f"x_epoch{epoch}.keras")
+    options = ["--classes", "3", "--class", "2", "--seed", "9", "--page", "new/x.html"]
+    assert display.main(["--weights", "x_epoch5.keras", "x_epoch3.keras", *options]) == 0
+    assert "new/x.html: epochs 3, 5, 0.9 MB" in capsys.readouterr().out
+    page = Page(chromium, "new/x.html", drawing=False)
+    assert page.run("return [page.title, page.seed]") == ["x_epoch5", 9]
+    assert set(classes_of(page)) == {2}
     vectors = page.vectors()[:2]
-    for file, path in ((0, files[1]), (1, files[0])):
-        assert np.abs(page.draw(vectors, file) - generate(load_generator(path), vectors)).max() < GREY
+    for file, generator in enumerate((earlier, conditional)):
+        assert np.abs(page.draw(vectors, file) - generate(generator, vectors)).max() < GREY
 
 
-def test_the_command_knows_the_classes_of_the_file(small_swift):
+def test_the_command_knows_the_classes_and_the_losses_of_a_run(small_swift):
     assert display.main(["--weights", small_swift, "--page", "x.html", "--class", "bag", "7"]) == 0
     text = Path("x.html").read_text()
     assert '"classes": [8, 7]' in text
     assert "Ankle boot" in text
+    (entry,) = read_checkpoint(Path(small_swift)).record.history
+    assert f'"losses": [[1, {entry["d_loss"]}, {entry["g_loss"]}]]' in text
 
 
-def with_lambda():
+def with_branches():
     x = keras.Input((6,))
     both = layers.Add()([layers.Dense(784)(x), layers.Dense(784)(x)])
     return keras.Model(x, layers.Reshape((28, 28, 1))(both))
@@ -650,7 +656,7 @@ def with_lambda():
 @pytest.mark.parametrize(
     ("model", "why"),
     [
-        (with_lambda, "Add ('add') which joins branches"),
+        (with_branches, "Add ('add') which joins branches"),
         (lambda: chain(*grid(28, 28, 4), layers.DepthwiseConv2D(1), layers.Conv2D(1, 1)), "DepthwiseConv2D"),
         (lambda: chain(*grid(28, 28, 4), layers.Conv2D(2, 1, groups=2), layers.Conv2D(1, 1)), "Conv2D ("),
         (
@@ -683,6 +689,14 @@ def test_weights_that_float16_has_no_number_for_are_refused(tmp_path, capsys):
     assert display.main(["--weights", "x.keras", "--page", "x.html"]) == 1
     assert "larger than a page can hold" in capsys.readouterr().err
     assert not (tmp_path / "x.html").exists()
+
+
+def test_a_page_that_no_browser_would_open_is_not_written(tmp_path, monkeypatch, capsys):
+    chain(layers.Dense(784), layers.Reshape((28, 28, 1))).save(tmp_path / "x.keras")
+    monkeypatch.setattr(document, "MAX_BYTES", 10_000)
+    assert display.main(["--weights", "x.keras", "--page", "new/x.html"]) == 1
+    assert "more than 0; use a smaller generator" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def test_generators_of_other_layers_are_not_put_on_one_page(tmp_path, capsys):
