@@ -58,6 +58,14 @@ const activations = {
   tanh: () => Math.tanh,
 };
 
+const merges = {
+  add: (a, b) => a + b,
+  maximum: Math.max,
+  minimum: Math.min,
+  multiply: (a, b) => a * b,
+  subtract: (a, b) => a - b,
+};
+
 const operations = {
   dense({ rows, channels, filters, vectors: [bias], weights }, x) {
     const y = biased(rows, bias);
@@ -140,6 +148,22 @@ const operations = {
   activate(layer, x) {
     return x.map(activations[layer.name](layer));
   },
+
+  merge({ name }, ...several) {
+    return several.reduce((x, y) => x.map((value, i) => merges[name](value, y[i])));
+  },
+
+  /** Puts blocks of several features behind each other, a block of each in turn. */
+  concatenate({ count, blocks }, ...several) {
+    const y = new Float32Array(several.reduce((sum, x) => sum + x.length, 0));
+    for (let turn = 0, at = 0; turn < count; turn++) {
+      several.forEach((x, n) => {
+        y.set(x.subarray(turn * blocks[n], (turn + 1) * blocks[n]), at);
+        at += blocks[n];
+      });
+    }
+    return y;
+  },
 };
 
 /** The numbers of a text in Base64. */
@@ -175,8 +199,9 @@ function withWeights(layers, buffer) {
 
 /** Draws the image of a latent vector: 28 rows of 28 numbers from 0, black, to 1, white. */
 function draw({ layers, endsInTanh }, vector) {
-  const drawn = layers.reduce((x, layer) => operations[layer.op](layer, x), vector);
-  return drawn.map((value) => Math.min(Math.max(endsInTanh ? (value + 1) / 2 : value, 0), 1));
+  const results = [vector];
+  for (const layer of layers) results.push(operations[layer.op](layer, ...layer.takes.map((n) => results[n])));
+  return results.at(-1).map((value) => Math.min(Math.max(endsInTanh ? (value + 1) / 2 : value, 0), 1));
 }
 
 const generators = new Map(); // by their file's number

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import keras
@@ -35,12 +35,23 @@ _MOVES_NO_NUMBER = (
 )
 
 
+_MERGES = {
+    layers.Add: "add",
+    layers.Average: "add",
+    layers.Maximum: "maximum",
+    layers.Minimum: "minimum",
+    layers.Multiply: "multiply",
+    layers.Subtract: "subtract",
+}
+
+
 @dataclass(frozen=True)
 class PlainLayer:
     """A layer without Keras.
 
     Attributes:
-        says: Which function of `layers.js` computes it (`op`), and its sizes: words, numbers, lists of these.
+        says: Which function of `layers.js` computes it (`op`), and its sizes: words, numbers, lists of these;
+            and whose results it takes (`takes`), where 0 is the latent vector and n the n-th layer.
         vectors: What has a number for each channel or pixel, float32: a bias, a scale, a slope.
         kernel: float16, in the order of the kernel's rows and columns, input channels, output channels; empty
             where the layer has none.
@@ -56,26 +67,41 @@ class PlainLayer:
         return {**self.says, "vectors": [vector.size for vector in self.vectors], "numbers": self.kernel.size}
 
 
+@dataclass(frozen=True)
+class _Result:
+    """What a layer gives: of which shape, and which of the plain layers gives it."""
+
+    shape: tuple[int, ...]
+    number: int
+
+
 def plain_layers(generator: keras.Model) -> list[PlainLayer]:
     """Returns what a generator computes, layer by layer, as it is when it is not trained.
 
     Args:
-        generator: A chain of layers: latent vectors (n, k) to images (n, 28, 28, 1).
+        generator: A stack or a graph of layers: latent vectors (n, k) to images (n, 28, 28, 1).
 
     Raises:
-        ClothingGANError: If it is no chain, or has a layer, an argument or a weight that the page cannot
-            compute with.
+        ClothingGANError: If it has a layer, an argument or a weight that the page cannot compute with.
     """
     found: list[PlainLayer] = []
 
-    def call(layer: keras.Layer, shape: tuple | list) -> tuple[int, ...]:
-        if isinstance(shape, list):
-            raise _refused(layer, "which joins branches")
-        out = tuple(layer.compute_output_shape((None, *shape))[1:])
-        found.extend(_plain(layer, shape, out))
-        return out
+    def call(layer: keras.Layer, given: _Result | list[_Result]) -> _Result:
+        several = isinstance(given, list)
+        numbers = [result.number for result in given] if several else [given.number]
+        if several:
+            shapes = [result.shape for result in given]
+            out = tuple(layer.compute_output_shape([(None, *shape) for shape in shapes])[1:])
+            steps = _joined(layer, shapes, out)
+        else:
+            out = tuple(layer.compute_output_shape((None, *given.shape))[1:])
+            steps = _plain(layer, given.shape, out)
+        for step in steps:
+            found.append(replace(step, says={**step.says, "takes": numbers}))
+            numbers = [len(found)]
+        return _Result(out, *numbers)
 
-    layer_graph.walk(generator, generator.input_shape[1:], call)
+    layer_graph.walk(generator, _Result(generator.input_shape[1:], 0), call)
     for layer in found:
         if not all(np.isfinite(array).all() for array in (*layer.vectors, layer.kernel)):
             raise ClothingGANError(
@@ -124,6 +150,10 @@ def _plain(layer: keras.Layer, shape: tuple[int, ...], out: tuple[int, ...]) -> 
         case layers.UpSampling2D() if layer.interpolation in ("nearest", "bilinear"):
             bilinear = layer.interpolation == "bilinear"
             yield PlainLayer({"op": "upsample", "from": shape, "to": out, "bilinear": bilinear})
+        case layers.Cropping1D():
+            (length, channels), (start, _) = shape, layer.cropping
+            sizes = {"from": [length, 1, channels], "to": [out[0], 1, channels]}
+            yield PlainLayer({"op": "place", **sizes, "before": [-start, 0]})
         case layers.ZeroPadding2D():
             (top, _), (left, _) = layer.padding
             yield PlainLayer({"op": "place", "from": shape, "to": out, "before": [top, left]})
@@ -142,6 +172,20 @@ def _plain(layer: keras.Layer, shape: tuple[int, ...], out: tuple[int, ...]) -> 
         case _ if not isinstance(layer, _MOVES_NO_NUMBER):
             raise _refused(layer)
     yield from _activation(layer)
+
+
+def _joined(layer: keras.Layer, shapes: list[tuple[int, ...]], out: tuple[int, ...]) -> Iterator[PlainLayer]:
+    """A layer that makes one of several results."""
+    if isinstance(layer, layers.Concatenate):
+        axis = layer.axis - 1 if layer.axis > 0 else layer.axis + len(out)
+        blocks = [math.prod(shape[axis:]) for shape in shapes]
+        yield PlainLayer({"op": "concatenate", "count": math.prod(out[:axis]), "blocks": blocks})
+        return
+    if type(layer) not in _MERGES or len(set(shapes)) > 1:
+        raise _refused(layer, f"of {' and '.join(map(str, shapes))}")
+    yield PlainLayer({"op": "merge", "name": _MERGES[type(layer)]})
+    if isinstance(layer, layers.Average):
+        yield _scale_and_shift(out, 1 / len(shapes), 0)
 
 
 def _product(layer: keras.Layer, says: dict[str, object], kernel: np.ndarray) -> PlainLayer:

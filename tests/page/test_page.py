@@ -21,6 +21,7 @@ from screenshot import find_browser, start_browser, wait_until_drawn
 
 from clothinggan import display
 from clothinggan.checkpoint.file import read_checkpoint
+from clothinggan.checkpoint.restore import load_generator
 from clothinggan.models import build_networks, ends_in_tanh, generate, walk
 from clothinggan.page import document
 from clothinggan.page.document import Drawer, render
@@ -164,7 +165,7 @@ def grid(rows, columns, channels):
     return layers.Dense(rows * columns * channels), layers.Reshape((rows, columns, channels))
 
 
-CHAINS = {
+GENERATORS = {
     "dense layers, one of them on each pixel": lambda: chain(
         layers.Dense(12, "relu"), *grid(28, 28, 2), layers.Dense(3, "tanh"), layers.Dense(1, "sigmoid")
     ),
@@ -223,17 +224,33 @@ CHAINS = {
         layers.Reshape((28, 28, 1)),
     ),
 }
+
+
+def graph():
+    """A residual block, and what else joins branches."""
+    z = keras.Input((8,))
+    x = layers.Reshape((7, 7, 3))(layers.Dense(147)(z))
+    y = layers.Conv2D(3, 3, padding="same", activation="relu")(x)
+    several = [layers.Add()([x, y]), layers.Average()([x, y, x]), layers.Subtract()([x, y])]
+    several += [layers.Multiply()([x, y]), layers.Maximum()([x, y]), layers.Minimum()([x, y, x])]
+    tall = layers.Concatenate(axis=1)([layers.Concatenate()(several[:3]), layers.Concatenate()(several[3:])])
+    flat = layers.Flatten()(layers.UpSampling2D((2, 4))(tall))
+    image = layers.Conv2D(1, 5, padding="same", activation="sigmoid")(layers.Reshape((28, 28, 9))(flat))
+    return with_weights(keras.Model(z, image))
+
+
+GENERATORS["branches"] = graph
 for name in PRESETS:
-    CHAINS[name] = lambda preset=PRESETS[name]: with_weights(build_networks(preset, seed=0)[0])
+    GENERATORS[name] = lambda preset=PRESETS[name]: with_weights(build_networks(preset, seed=0)[0])
 for name in ACTIVATIONS:
-    CHAINS[f"the activation {name}"] = lambda name=name: chain(
+    GENERATORS[f"the activation {name}"] = lambda name=name: chain(
         layers.Dense(784, name), layers.Rescaling(0.25, 0.4), layers.Reshape((28, 28, 1))
     )
 
 
-@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.parametrize("name", GENERATORS)
 def test_the_browser_draws_what_keras_draws(name, opened):
-    generator = CHAINS[name]()
+    generator = GENERATORS[name]()
     vectors = np.random.default_rng(1).normal(size=(2, generator.input_shape[-1])).astype(np.float32)
     images = generate(generator, vectors)
     assert images.std() > 0.02  # There is something to see.
@@ -647,16 +664,29 @@ def test_the_command_knows_the_classes_and_the_losses_of_a_run(small_swift):
     assert f'"losses": [[1, {entry["d_loss"]}, {entry["g_loss"]}]]' in text
 
 
-def with_branches():
-    x = keras.Input((6,))
-    both = layers.Add()([layers.Dense(784)(x), layers.Dense(784)(x)])
-    return keras.Model(x, layers.Reshape((28, 28, 1))(both))
+def test_a_generator_of_two_inputs_draws_the_class_that_is_chosen(chromium):
+    z, label = keras.Input((6,)), keras.Input((1,))
+    row = layers.Flatten()(layers.Embedding(10, 6)(label))
+    both = layers.Concatenate()([layers.Multiply()([z, row]), row])
+    image = layers.Reshape((28, 28, 1))(layers.Dense(784, "sigmoid")(both))
+    with_weights(keras.Model([z, label], image)).save("two.keras")
+    assert display.main(["--weights", "two.keras", "--page", "x.html", "--class", "bag"]) == 0
+    page = Page(chromium, "x.html", drawing=False)
+    vectors = page.vectors()
+    assert set(vectors[:, 6:].argmax(axis=1)) == {8}
+    assert np.abs(page.draw(vectors) - generate(load_generator("two.keras"), vectors)).max() < GREY
+
+
+def with_a_broadcast():
+    z = keras.Input((6,))
+    both = layers.Add()([layers.Dense(784)(z), layers.Dense(1)(z)])
+    return keras.Model(z, layers.Reshape((28, 28, 1))(both))
 
 
 @pytest.mark.parametrize(
     ("model", "why"),
     [
-        (with_branches, "Add ('add') which joins branches"),
+        (with_a_broadcast, "of (784,) and (1,)"),
         (lambda: chain(*grid(28, 28, 4), layers.DepthwiseConv2D(1), layers.Conv2D(1, 1)), "DepthwiseConv2D"),
         (lambda: chain(*grid(28, 28, 4), layers.Conv2D(2, 1, groups=2), layers.Conv2D(1, 1)), "Conv2D ("),
         (
@@ -670,7 +700,7 @@ def with_branches():
             "BatchNorm",
         ),
     ],
-    ids=["branches", "depthwise", "groups", "softmax", "axis"],
+    ids=["broadcast", "depthwise", "groups", "softmax", "axis"],
 )
 def test_what_the_page_cannot_compute_is_one_line_and_nothing_is_written(model, why, tmp_path, capsys):
     model().save(tmp_path / "x.keras")
