@@ -195,16 +195,18 @@ def _of_classes(found: Checkpoint, arguments: argparse.Namespace) -> str:
 
 def make_timelapse(arguments: argparse.Namespace) -> int:
     """Writes an animation through checkpoints, in the order of their epochs; returns the exit status."""
-    from clothinggan.figures import GRID_IMAGES, save_timelapse, tile
+    from clothinggan.figures import GRID_IMAGES, NAME_HEIGHT, save_timelapse, tile
 
     files_of_run = _in_order(arguments)
     files.prepare_file(arguments.timelapse, "--timelapse")
     frames, epochs = [], []
     for path in files_of_run:
         found, generator = _identified(path, arguments)
-        frames.append(tile(_draw(found, generator, GRID_IMAGES, arguments)[0]))
+        names = _class_names(found, arguments)
+        images, _ = _draw(found, generator, GRID_IMAGES, arguments)
+        frames.append(tile(images, NAME_HEIGHT if names else 1))
         epochs.append(found.epoch)  # By now a run that goes on may have written its latest file anew.
-    save_timelapse(frames, [f"epoch {epoch}" for epoch in epochs], arguments.timelapse)
+    save_timelapse(frames, [f"epoch {epoch}" for epoch in epochs], arguments.timelapse, names)
     if len(epochs) == 1:
         note("an animation of one epoch stands still; name several numbered files of a run with --weights")
     print(f"{shown(arguments.timelapse)}: epochs {', '.join(map(str, epochs))}")

@@ -21,8 +21,10 @@ with environment.a_backend_that_is_there():
 
 GRID_IMAGES = 25  # of a run's sheets and of what `display` shows
 GRID_INCHES = (6, 6.4)  # with a line for the title
+_BELOW_TITLE = (0.02, 0.02, 0.96, 0.90)  # of a figure: left, bottom, width, height
 TITLE_LENGTH = 64  # characters that fit into it
 _DPI = 100
+_SIZE = 28  # pixels of an image's side, in animations
 CAPTION_HEIGHT = 20  # pixels under each frame of an animation
 FEW_EPOCHS = 10  # have a dot for each
 MIN_NAMED_SHARE = 0.03  # of a class; narrower bands have no room for its name
@@ -49,9 +51,17 @@ def draw_grid(
         The figure.
     """
     figure = figure or Figure(figsize=GRID_INCHES)
-    axes = _show(figure, tile(images, NAME_HEIGHT if names else 1), title)
-    _write_names(axes, images, names)
+    axes = figure.add_axes(_BELOW_TITLE)
+    draw_tiles(axes, images, names)
+    axes.set_title(_shortened(title), fontsize=11, parse_math=False)
     return figure
+
+
+def draw_tiles(axes: Axes, images: np.ndarray, names: Sequence[str] = ()) -> None:
+    """Draws images in a square grid into axes; the arguments are those of `draw_grid`."""
+    _show(axes, tile(images, NAME_HEIGHT if names else 1))
+    if names:
+        _write_names(axes, images, names)
 
 
 def tile(images: np.ndarray, gap: int = 1) -> np.ndarray:
@@ -81,8 +91,6 @@ def _side(count: int) -> int:
 
 def _write_names(axes: Axes, images: np.ndarray, names: Sequence[str]) -> None:
     """Writes names, in turns, into the gaps of images that were laid out with such."""
-    if not names:
-        return
     side = _side(len(images))
     height, width = images.shape[1:]
     figure = axes.get_figure(root=True)
@@ -102,7 +110,9 @@ def _write_names(axes: Axes, images: np.ndarray, names: Sequence[str]) -> None:
 def draw_image(image: np.ndarray, title: str, figure: Figure | None = None) -> Figure:
     """Draws one image, (height, width), as large as the figure; the title says what it is."""
     figure = figure or Figure(figsize=GRID_INCHES)
-    _show(figure, _as_floats(image), title)
+    axes = figure.add_axes(_BELOW_TITLE)
+    _show(axes, _as_floats(image))
+    axes.set_title(_shortened(title), fontsize=11, parse_math=False)
     return figure
 
 
@@ -194,11 +204,8 @@ def draw_comparison(
     for axes, label, images, under in zip(
         above.subplots(1, len(labels), squeeze=False)[0], labels, sheets, names, strict=True
     ):
-        picture = tile(images, NAME_HEIGHT if under else 1)
-        axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axes.set_axis_off()
+        draw_tiles(axes, images, under)
         axes.set_title(_shortened(label), fontsize=10, parse_math=False)
-        _write_names(axes, images, under)
     grid = below.subplots(rows, side, squeeze=False)
     for axes in grid.flat[len(columns) :]:
         axes.set_axis_off()
@@ -333,9 +340,19 @@ def save_gif(frames: Sequence[np.ndarray], path: Path, seconds: Sequence[float])
     _save_animation([_enlarged(frame) for frame in frames], path, seconds)
 
 
-def save_timelapse(frames: Sequence[np.ndarray], captions: Sequence[str], path: Path) -> None:
-    """Writes an animated GIF as `save_gif` does, with a line of text under each frame."""
-    pictures = [_captioned(_enlarged(frame), line) for frame, line in zip(frames, captions, strict=True)]
+def save_timelapse(
+    frames: Sequence[np.ndarray], captions: Sequence[str], path: Path, names: Sequence[str] = ()
+) -> None:
+    """Writes an animated GIF as `save_gif` does, with a line of text under each frame.
+
+    Args:
+        frames: What `tile` made of images of 28x28; with names, with gaps of `NAME_HEIGHT`.
+        captions: The lines.
+        path: Where to.
+        names: What stands under the images, in turns.
+    """
+    named = [_with_names(_enlarged(frame), names) for frame in frames]
+    pictures = [_captioned(frame, line) for frame, line in zip(named, captions, strict=True)]
     # The last stands longer, so that one sees where it ends.
     _save_animation(pictures, path, [0.3] * (len(frames) - 1) + [2], comment="\n".join(captions))
 
@@ -430,6 +447,23 @@ def _enlarged(frame: np.ndarray) -> Image.Image:
     return picture.resize((2 * frame.shape[1], 2 * frame.shape[0]), Image.Resampling.NEAREST)
 
 
+def _with_names(picture: Image.Image, names: Sequence[str]) -> Image.Image:
+    """Writes names, in turns, into the gaps of an enlarged picture."""
+    if not names:
+        return picture
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(9)
+    width, height, gap = 2 * (_SIZE + 1), 2 * (_SIZE + NAME_HEIGHT), 2 * NAME_HEIGHT
+    side = (picture.width + 2) // width
+    for index in range(side * side):
+        left, bottom = index % side * width, (index // side + 1) * height
+        name = names[index % len(names)]
+        while draw.textlength(name, font) > width and len(name) > 2:
+            name = f"{name[:-2]}…"
+        draw.rectangle((left, bottom - gap, left + width, bottom - 1), fill=255)
+        draw.text((left + _SIZE, bottom - gap / 2), name, fill=0, anchor="mm", font=font)
+    return picture
+
+
 def _captioned(picture: Image.Image, caption: str) -> Image.Image:
     larger = Image.new("L", (picture.width, picture.height + CAPTION_HEIGHT), color=255)
     larger.paste(picture)
@@ -439,13 +473,10 @@ def _captioned(picture: Image.Image, caption: str) -> Image.Image:
 
 
 def _show_small(axes: Axes, image: np.ndarray, caption: str) -> None:
-    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    _show(axes, image)
     axes.text(0.5, -0.02, caption, transform=axes.transAxes, ha="center", va="top", fontsize=7)
 
 
-def _show(figure: Figure, picture: np.ndarray, title: str) -> Axes:
-    axes = figure.add_axes((0.02, 0.02, 0.96, 0.90))
+def _show(axes: Axes, picture: np.ndarray) -> None:
     axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
-    axes.set_title(_shortened(title), fontsize=11, parse_math=False)
-    return axes

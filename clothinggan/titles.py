@@ -8,8 +8,17 @@ def title_of(record: Record) -> str:
     where = f"epoch {record.epoch}"
     if record.step_in_epoch:
         where = f"step {record.step_in_epoch} of epoch {record.epoch + 1}"
-    seconds = sum(entry["seconds"] for entry in record.history) + record.seconds_in_epoch
-    return f"{record.preset}, {where}, {duration(seconds)}"
+    return title(record.preset, where, trained_seconds(record))
+
+
+def title(design: str, where: str, seconds: float) -> str:
+    """Returns a title: what was trained, until when, for how long."""
+    return f"{design}, {where}, {duration(seconds)}"
+
+
+def trained_seconds(record: Record) -> float:
+    """Returns how long a run has trained."""
+    return sum(entry["seconds"] for entry in record.history) + record.seconds_in_epoch
 
 
 def duration(seconds: float) -> str:

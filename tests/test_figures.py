@@ -98,12 +98,16 @@ def test_a_png_is_a_png(tmp_path):
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_timelapse_can_be_taken_apart_again_and_is_the_same_put_together(tmp_path):
+@pytest.mark.parametrize("names", [(), ("hat", "an uncommonly long scarf")], ids=["without", "with names"])
+def test_a_timelapse_can_be_taken_apart_again_and_is_the_same_put_together(names, tmp_path):
     random = np.random.default_rng(0)
-    frames = {f"epoch {epoch}": random.random((20, 60), np.float32) for epoch in (5, 10)}
-    figures.save_timelapse(list(frames.values()), list(frames), tmp_path / "x.gif")
+    gap = figures.NAME_HEIGHT if names else 1
+    sheets = {f"epoch {epoch}": random.random((4, 28, 28), np.float32) for epoch in (5, 10)}
+    frames = {caption: figures.tile(sheet, gap) for caption, sheet in sheets.items()}
+    figures.save_timelapse(list(frames.values()), list(frames), tmp_path / "x.gif", names)
     loaded = figures.load_timelapse(tmp_path / "x.gif")
     assert list(loaded) == ["epoch 5", "epoch 10"]
-    assert all(np.allclose(loaded[caption], frames[caption], atol=1 / 63) for caption in frames)
-    figures.save_timelapse(list(loaded.values()), list(loaded), tmp_path / "y.gif")
+    images = [{caption: frame[:28] for caption, frame in each.items()} for each in (loaded, frames)]
+    assert all(np.allclose(images[0][caption], images[1][caption], atol=1 / 63) for caption in frames)
+    figures.save_timelapse(list(loaded.values()), list(loaded), tmp_path / "y.gif", names)
     assert (tmp_path / "y.gif").read_bytes() == (tmp_path / "x.gif").read_bytes()

@@ -271,8 +271,11 @@ def make_timelapse(numbered: list[Path], before: dict[str, np.ndarray], path: Pa
     with tempfile.TemporaryDirectory() as pictures:
         new = Path(pictures, path.name)
         call("display", "--weights", *numbered, "--timelapse", new, check=True)
-        frames = before | load_timelapse(new)
-    save_timelapse(list(frames.values()), list(frames), path)
+        added = load_timelapse(new)
+    size = next(iter(added.values())).shape
+    frames = {caption: frame for caption, frame in before.items() if frame.shape == size} | added
+    names = read_checkpoint(numbered[-1]).class_names
+    save_timelapse(list(frames.values()), list(frames), path, names)
 
 
 def write_history(example: Example, last: Checkpoint) -> None:

@@ -9,7 +9,7 @@ from clothinggan.cli.options import reporting_errors
 
 
 @pytest.fixture
-def unread(monkeypatch):
+def unread(capsys, monkeypatch):
     """Standard output is a pipe whose reader, as `head` does, has gone."""
     reader, writer = os.pipe()
     os.close(reader)
