@@ -30,6 +30,14 @@ sys.exit(
 """
 
 
+def run(*command):
+    """Runs a command as where no checkout is on Python's path."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, env=environment, check=False
+    )
+
+
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory):
     """The source archive, and the wheel that is built from it and not from the checkout."""
@@ -53,7 +61,8 @@ def bare_environment(archives, tmp_path_factory):
     venv.create(folder / "environment", with_pip=False)
     (packages,) = (folder / "environment").glob("lib/python*/site-packages")
     pip = [sys.executable, "-m", "pip", "--python", folder / "environment"]
-    subprocess.run([*pip, "install", "--quiet", "--no-deps", archives[1]], check=True, capture_output=True)
+    installed = run(*pip, "install", "--quiet", "--no-deps", archives[1])
+    assert installed.returncode == 0, installed.stderr
     # Its dependencies are gigabytes: they are lent by this environment, without the checkout that is in it.
     lent = folder / "lent"
     lent.mkdir()
@@ -62,13 +71,6 @@ def bare_environment(archives, tmp_path_factory):
             (lent / path.name).symlink_to(path)
     (packages / "lent.pth").write_text(f"{lent}\n")
     return folder / "environment" / "bin"
-
-
-def run(*command):
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, env=environment, check=False
-    )
 
 
 @pytest.mark.slow
