@@ -14,6 +14,7 @@ from clothinggan.checkpoint.record import Record
 from clothinggan.cli import options
 from clothinggan.data.classes import find_class
 from clothinggan.errors import ClothingGANError, note, shown
+from clothinggan.examples import locate_example
 from clothinggan.signals import unwinding
 
 if TYPE_CHECKING:
@@ -225,7 +226,9 @@ def _in_order(arguments: argparse.Namespace) -> list[Path]:
         found, _ = _read(path, arguments)
         other, record = files_read.setdefault(found.epoch, (path, found.record))
         # The last numbered file and the latest may be of the same epoch.
-        alike = path.samefile(other) or (record and found.record and record.leads_to(found.record))
+        alike = locate_example(path).samefile(locate_example(other)) or (
+            record and found.record and record.leads_to(found.record)
+        )
         if not alike:
             raise ClothingGANError(
                 f"{other} and {path} are both of epoch {found.epoch}, as far as can be told, and not of one "

@@ -43,6 +43,11 @@ def test_it_draws_what_is_asked_for_into_the_folder_that_one_stands_in(tmp_path,
     assert api.draw("example:swift", 3).shape == (3, 28, 28)
 
 
+def test_an_animation_of_it_alone_stands_still(capsys):
+    assert display.main(["--weights", "example:swift", "--timelapse", "x.gif"]) == 0
+    assert "stands still" in capsys.readouterr().err
+
+
 def test_it_can_be_measured(capsys):
     images = make_split("test")[0][:200]
     np.savez("images.npz", x_train=images[:100], x_test=images[100:])
