@@ -7,6 +7,13 @@
 >>> scores = clothinggan.measure(run.path)
 """
 
+import sys
+
+if sys.argv[:1] == ["-m"]:  # A command of ours is about to be run.
+    from clothinggan.own_modules import import_from_current_folder_last
+
+    import_from_current_folder_last()
+
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
@@ -19,7 +26,7 @@ if TYPE_CHECKING:
     from clothinggan.models import draw_latent_vectors, generate
     from clothinggan.presets import PRESETS, Preset
 
-__version__ = "1.0.0"
+__version__ = "2.0.0"
 
 _HOMES = {
     "ClothingGANError": "clothinggan.errors:ClothingGANError",

@@ -127,8 +127,7 @@ def draw(
     Raises:
         ClothingGANError: If the file cannot be used, or has no such class.
     """
-    images, _ = _draw(read_checkpoint(Path(path)), count, classes, seed)
-    return images
+    return _draw(path, count, classes, seed)[1]
 
 
 def show(path: StrPath, *, classes: Iterable[str | int] | None = None, seed: int = 0) -> None:
@@ -144,22 +143,24 @@ def show(path: StrPath, *, classes: Iterable[str | int] | None = None, seed: int
     """
     from clothinggan.figures import GRID_IMAGES, draw_grid, present
 
-    file = read_checkpoint(Path(path))
-    images, _ = _draw(file, GRID_IMAGES, classes, seed)
-    present(draw_grid(images, f"{file.path.stem}, epoch {file.epoch}"))
+    file, images, drawn = _draw(path, GRID_IMAGES, classes, seed)
+    present(draw_grid(images, file.title, [file.class_names[number] for number in drawn]))
 
 
 def _draw(
-    file: Checkpoint, count: int, classes: Iterable[str | int] | None, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+    path: StrPath, count: int, classes: Iterable[str | int] | None, seed: int
+) -> tuple[Checkpoint, np.ndarray, Sequence[int]]:
+    """Returns the file, the images, and the classes that they are of in turns."""
     environment.import_tensorflow()
     from clothinggan.checkpoint.restore import draw_images, identify
 
-    file, generator = identify(file)
+    file, generator = identify(read_checkpoint(Path(path)))
     if classes is not None and not file.class_names:
         raise ClothingGANError(f"{file.path} draws what it likes and cannot be asked for a class")
     numbers = None if classes is None else [find_class(str(name), file.class_names) for name in classes]
-    return draw_images(file, generator, count, seed, numbers)
+    images, _ = draw_images(file, generator, count, seed, numbers)
+    named = (file.classes if numbers is None else numbers) if file.class_names else ()
+    return file, images, named
 
 
 _COMMANDS = {"train": train, "resume": resume_command, "evaluate": evaluate}

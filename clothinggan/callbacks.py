@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,17 +21,23 @@ from clothinggan import files
 from clothinggan.checkpoint.file import save_checkpoint
 from clothinggan.checkpoint.record import BEST_COLUMNS, HISTORY_COLUMNS, MEASURED_COLUMNS, Record
 from clothinggan.checkpoint.run_folder import RunFolder
+from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.data.sources import Dataset
 from clothinggan.errors import ClothingGANError, note, shown
 from clothinggan.evaluation.evaluator import Evaluator
 from clothinggan.figures import GRID_IMAGES, GRID_INCHES, draw_grid, draw_image, draw_losses, save_png
 from clothinggan.gan import GAN
 from clothinggan.signals import StoppedBySignal, StopRequests
+from clothinggan.titles import duration, title_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SECONDS_BETWEEN_SAVES = 300
+SECONDS_TO_FIRST_SHEET = 60
+SECONDS_TO_MEASURE = 3  # before a run says how long it will take
+SECONDS_OF_PATIENCE = 3600  # Who starts a run that takes longer is told of a faster design.
+FASTEST = "swift"
 
 
 class NonFiniteGuard(keras.callbacks.Callback):
@@ -131,18 +138,56 @@ class ReplicaGuard(keras.callbacks.Callback):
 
 
 class ImageSheets(keras.callbacks.Callback):
-    """Draws the losses after each epoch, and with each numbered file 25 images."""
+    """Draws the losses after each epoch, and 25 images: the latest ones, and those of each numbered file.
 
-    def __init__(self, record: Record, folder: RunFolder):
+    The first come after a minute, or after the first epoch where that is sooner.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        folder: RunFolder,
+        say: Callable[[str], None],
+        measured_classes: Sequence[str] = (),
+    ):
+        """Makes a callback that draws.
+
+        Args:
+            record: Where the run stands.
+            folder: Where the pictures go.
+            say: Tells the user a line.
+            measured_classes: The names of the classes whose shares are measured.
+        """
         super().__init__()
         self.record = record
         self.folder = folder
+        self.say = say
+        self.measured_classes = measured_classes
+        self.latest = folder.latest.with_suffix(".png")
+        self.has_drawn = False
+
+    def on_train_begin(self, logs=None):
+        self.next_sheet = time.monotonic() + SECONDS_TO_FIRST_SHEET
+
+    def on_train_batch_end(self, batch, logs=None):
+        if time.monotonic() >= self.next_sheet:
+            self._draw()
 
     def on_epoch_end(self, epoch, logs=None):
-        save_png(draw_losses(self.record.history), self.folder.path / "losses.png")
+        losses = draw_losses(self.record.history, self.measured_classes)
+        save_png(losses, self.folder.path / "losses.png")
+        self._draw()
         if self.record.is_milestone():
-            name = f"{self.folder.prefix}epoch{self.record.epoch}.png"
-            save_png(draw_sheet(self.model, self.record), self.folder.path / name)
+            files.copy(self.latest, self.folder.numbered(self.record.epoch).with_suffix(".png"))
+
+    def _draw(self) -> None:
+        self.folder.make_sure()
+        save_png(draw_sheet(self.model, self.record), self.latest)
+        comes_alone = self.record.step_in_epoch > 0 or not self.record.is_milestone()
+        if not self.has_drawn and comes_alone:
+            self.say(f"the first images are in {shown(self.latest)}, and new ones after every epoch")
+        self.has_drawn = True
+        self.next_sheet = time.monotonic() + SECONDS_BETWEEN_SAVES
 
 
 class Previews(keras.callbacks.Callback):
@@ -157,9 +202,11 @@ class Previews(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         files.prepare_folder(self.folder)  # Somebody may have tidied up.
-        for number, image in enumerate(self.model.draw(self.record.previews), start=1):
-            name = f"{self.prefix}epoch{self.record.epoch}_{number}"
-            save_png(draw_image(image, name), self.folder / f"{name}.png")
+        names = class_names(self.model, self.record)
+        for index, image in enumerate(self.model.draw(self.record.previews)):
+            name = f"{self.prefix}epoch{self.record.epoch}_{index + 1}"
+            what = f": {names[index % len(names)]}" if names else ""
+            save_png(draw_image(image, f"{title_of(self.record)}{what}"), self.folder / f"{name}.png")
 
 
 class EventFile(keras.callbacks.Callback):
@@ -335,8 +382,76 @@ class BestKeeper(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
+class Pace:
+    """How fast a run goes, measured from the end of its first step on: that one also builds the graph."""
+
+    def __init__(self, record: Record, steps_per_epoch: int):
+        self.record = record
+        self.steps_per_epoch = steps_per_epoch
+        self.measured_from: tuple[int, float] | None = None
+
+    def count(self) -> None:
+        """Takes note that a step is done."""
+        if self.measured_from is None:
+            self.measured_from = self.record.step, time.monotonic()
+
+    @property
+    def seconds_measured(self) -> float:
+        """Since when it is measured."""
+        return time.monotonic() - self.measured_from[1] if self.measured_from else 0.0
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """With what happens between the epochs; None before there are two steps."""
+        done = self.record.step - self.measured_from[0] if self.measured_from else 0
+        return self.seconds_measured / done if done else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the run's last epoch is done; None before there are two steps."""
+        record = self.record
+        steps = (record.epochs - record.epoch) * self.steps_per_epoch - record.step_in_epoch
+        return None if self.seconds_per_step is None else self.seconds_per_step * steps
+
+
+class Forecast(keras.callbacks.Callback):
+    """Says once, measured in the first steps, how long a run will take; it comes before who tells the time.
+
+    Attributes:
+        is_pending: Whether it is still to be said.
+    """
+
+    def __init__(self, record: Record, pace: Pace, say: Callable[[str], None]):
+        super().__init__()
+        self.record = record
+        self.pace = pace
+        self.say = say
+        self.is_pending = True
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.pace.count()
+        if self.is_pending and self.pace.seconds_measured >= SECONDS_TO_MEASURE and self.pace.seconds_left:
+            self.is_pending = False
+            self.say(self.describe(self.pace.seconds_left))
+
+    def describe(self, seconds: float) -> str:
+        """Returns the line, for so many seconds that are left."""
+        record = self.record
+        epochs = (
+            f"epochs {record.epoch + 1} to {record.epochs}" if record.epoch else f"{record.epochs} epochs"
+        )
+        line = f"{epochs} of {record.preset}: about {duration(seconds)} on this machine"
+        line += "; Ctrl-C saves, and resume goes on"
+        if record.epoch == 0 and seconds > SECONDS_OF_PATIENCE and record.preset != FASTEST:
+            line += f"; --model {FASTEST} draws garments in a minute"
+        return line
+
+
 class ProgressBar(keras.callbacks.ProgbarLogger):
-    """Keras's bar, for a terminal. It comes before all that speaks at the end of an epoch."""
+    """Keras's bar, for a terminal. It comes before all that speaks at the end of an epoch.
+
+    Each epoch begins with the time that is left for the whole run.
+    """
 
     @staticmethod
     def is_possible() -> bool:
@@ -347,16 +462,33 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
             return False
         return sys.stdout.isatty()
 
-    def __init__(self, record: Record):
+    def __init__(self, record: Record, pace: Pace):
         super().__init__()
         self.record = record
+        self.pace = pace
+        self.waits_for: Forecast | None = None  # which has a line to say first
 
     def set_params(self, params):
-        # The rest of an epoch is fitted by itself.
-        super().set_params({**params, "epochs": self.record.epochs})
+        # The rest of an epoch is fitted by itself; and Keras is not to say which epoch it is: see below.
+        super().set_params({**params, "epochs": 1})
+
+    def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
+        left = self.pace.seconds_left
+        time_left = f", {duration(left)} left" if left is not None else ""
+        print(f"Epoch {epoch + 1}/{self.record.epochs}{time_left}", flush=True)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not (self.waits_for and self.waits_for.is_pending):
+            super().on_train_batch_end(batch, logs)
+
+    def say(self, line: str) -> None:
+        """Says a line between two states of the bar."""
+        self.end_line()
+        print(line, flush=True)
 
     def end_line(self) -> None:
-        """Has what is said next begin on a line of its own, when a run ends in mid-epoch."""
+        """Has what is said next begin on a line of its own, also where the bar is in mid-epoch."""
         if self.seen not in (0, self.target):
             print()
 
@@ -366,19 +498,15 @@ class PlainProgress(keras.callbacks.Callback):
 
     seconds_between_lines = 30.0
 
-    def __init__(self, record: Record, steps_per_epoch: int):
+    def __init__(self, record: Record, pace: Pace):
         super().__init__()
         self.record = record
-        self.steps_per_epoch = steps_per_epoch
+        self.pace = pace
 
     def on_train_begin(self, logs=None):
-        self.measured_from = None
         self.last_line = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.measured_from is None:
-            # The first step also builds the graph: it says nothing of those to come.
-            self.measured_from = self.record.step, time.monotonic()
         if time.monotonic() - self.last_line >= self.seconds_between_lines:
             self._print_line(logs)
 
@@ -386,20 +514,16 @@ class PlainProgress(keras.callbacks.Callback):
         self._print_line(logs)
 
     def _print_line(self, logs: dict[str, float]) -> None:
-        now = time.monotonic()
-        self.last_line = now
-        record, steps = self.record, self.steps_per_epoch
-        first_step, started = self.measured_from
-        done = record.step - first_step
+        self.last_line = time.monotonic()
+        record, pace = self.record, self.pace
         if record.step_in_epoch:
-            where = f"epoch {record.epoch + 1}/{record.epochs}, step {record.step_in_epoch}/{steps}"
+            steps = f"step {record.step_in_epoch}/{pace.steps_per_epoch}"
+            where = f"epoch {record.epoch + 1}/{record.epochs}, {steps}"
         else:
             where = f"epoch {record.epoch}/{record.epochs}, done"
         line = f"{where}: d_loss {logs['d_loss']:.4f}, g_loss {logs['g_loss']:.4f}"
-        if done:
-            seconds = (now - started) / done
-            steps_left = (record.epochs - record.epoch) * steps - record.step_in_epoch
-            line += f"; {seconds:.2f} s a step, {duration(seconds * steps_left)} left"
+        if pace.seconds_left is not None:
+            line += f"; {pace.seconds_per_step:.2f} s a step, {duration(pace.seconds_left)} left"
         self.say(line)
 
     def say(self, line: str) -> None:
@@ -432,7 +556,14 @@ def save(gan: GAN, record: Record, folder: RunFolder) -> Path | None:
 
 def draw_sheet(gan: GAN, record: Record, figure: "Figure | None" = None) -> "Figure":
     """Draws 25 images from the same latent vectors at every epoch of a run."""
-    return draw_grid(gan.draw(GRID_IMAGES), f"{gan.name}, epoch {record.epoch}", figure)
+    return draw_grid(gan.draw(GRID_IMAGES), title_of(record), class_names(gan, record), figure)
+
+
+def class_names(gan: GAN, record: Record) -> Sequence[str]:
+    """Returns the names of the classes that a GAN draws in turns; none where it draws what it likes."""
+    if not gan.preset.conditional:
+        return ()
+    return CLASS_NAMES if record.class_names is None else record.class_names
 
 
 def write_history_csv(history: list[dict[str, float | list[float]]], path: Path) -> None:
@@ -445,13 +576,3 @@ def write_history_csv(history: list[dict[str, float | list[float]]], path: Path)
         lists = {name: " ".join(map(str, value)) for name, value in entry.items() if isinstance(value, list)}
         rows.writerow(entry | lists)
     files.write_text(path, text.getvalue())
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: '45 s', '12 min', '3 h 20 min'."""
-    minutes = round(seconds / 60)
-    if seconds < 100:
-        return f"{round(seconds)} s"
-    if minutes < 100:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"

@@ -28,7 +28,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--save",
         metavar="PNG",
         type=options.path,
-        help="the picture (default: a window or the notebook's cell, else comparison.png)",
+        help="the picture (default: a window or the notebook's cell, else a file in the first run's folder, "
+        "named after the runs)",
     )
     options.add_seed(parser, "the images that are drawn")
     arguments = parser.parse_args(argv)
@@ -55,24 +56,31 @@ def compare(arguments: argparse.Namespace) -> int:
         draw_comparison,
         in_notebook,
         present,
-        save_png,
+        save_figure,
         window_possible,
     )
 
-    sheets = []
+    sheets, names = [], []
     for file in found:
         described, generator = identify(file)
         sheets.append(draw_images(described, generator, GRID_IMAGES, arguments.seed)[0])
-    figure = draw_comparison(labels, [file.record.history for file in found], sheets)
+        names.append(described.class_names)
+    figure = draw_comparison(labels, [file.record.history for file in found], sheets, names)
     if arguments.save or not (in_notebook() or window_possible()):
-        path = arguments.save or Path("comparison.png")
-        save_png(figure, path)
-        print(shown(path))
+        path = arguments.save or _default_place(arguments.runs, arguments.seed)
+        print(save_figure(figure, path, path_is_given=bool(arguments.save)))
     else:
         present(figure)
     for label, file in zip(labels, found, strict=True):
         print(f"{label}: {shown(file.path)}, {file.record.position}")
     return 0
+
+
+def _default_place(runs: Sequence[Path], seed: int) -> Path:
+    """A file in the first run's folder that another comparison is not called like."""
+    names = [run.resolve().name if run.is_dir() else run.stem for run in runs]
+    folder = runs[0] if runs[0].is_dir() else runs[0].parent
+    return folder / f"comparison_{'_'.join(names)}{f'_seed{seed}' if seed else ''}.png"
 
 
 def label_runs(found: Sequence[Checkpoint]) -> list[str]:

@@ -14,6 +14,7 @@ from clothinggan.checkpoint.record import Record
 from clothinggan.cli import options
 from clothinggan.data.classes import find_class
 from clothinggan.errors import ClothingGANError, note, shown
+from clothinggan.examples import locate_example
 from clothinggan.signals import unwinding
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EXPORTED_IMAGES = 1_000
+MAX_NAME = 200  # characters of a file's name, without its ending
 MAX_COUNT = 1_000_000
+MAX_LISTED = 12  # classes in a line
 INSTEAD = ("export", "timelapse", "walk", "page")  # of figures
 ENDINGS = {"timelapse": ".gif", "walk": ".gif", "page": ".html"}
 WALKERS = 9
@@ -55,7 +58,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--save",
         metavar="FOLDER",
         type=options.path,
-        help="write PNG files there and open no window (default: windows where one can be opened, else .)",
+        help="write PNG files there and open no window (default: windows where one can be opened, else files "
+        "beside the weights)",
     )
     parser.add_argument("--no-real", action="store_true", help="only the two figures of generated images")
     parser.add_argument(
@@ -136,15 +140,17 @@ def display(arguments: argparse.Namespace) -> int:
         return make_walk(found, generator, arguments)
     from clothinggan.figures import GRID_IMAGES, in_notebook, window_possible
 
-    folder = arguments.save or (None if in_notebook() or window_possible() else Path("."))
+    folder = arguments.save or (None if in_notebook() or window_possible() else found.path.parent)
     if folder:
         files.prepare_folder(folder, "--save")
     images, _ = _draw(found, generator, GRID_IMAGES, arguments)
 
-    stem = shown(found.path.stem)
+    names = _class_names(found, arguments)
+    called = _called(found, arguments)
     gallery = Gallery(folder)
-    gallery.add_grid(images, f"{stem}: generated{_asked_for(found, arguments)}", f"{stem}_generated.png")
-    gallery.add_image(images[0], f"{stem}: generated, enlarged", f"{stem}_enlarged.png")
+    gallery.add_grid(images, f"{found.title}: generated", f"{called}_generated.png", names)
+    first = f" {names[0]}" if names else ""
+    gallery.add_image(images[0], f"{found.title}: generated{first}, enlarged", f"{called}_enlarged.png")
     refusal = None
     if not arguments.no_real:
         try:
@@ -158,7 +164,10 @@ def display(arguments: argparse.Namespace) -> int:
             chosen = np.random.default_rng(arguments.seed).choice(
                 len(real), min(GRID_IMAGES, len(real)), False
             )
-            gallery.add_grid(real[np.sort(chosen)], f"real: {dataset.source}", f"{stem}_real.png")
+            chosen = np.sort(chosen)
+            labels = () if dataset.train_labels is None else dataset.train_labels[chosen]
+            known = [dataset.class_names[label] for label in labels]
+            gallery.add_grid(real[chosen], f"real: {dataset.source}", f"{called}_real.png", known)
     gallery.show()
     if refusal:
         raise ClothingGANError(f"no real images to show: {refusal} (--no-real leaves them out)")
@@ -181,22 +190,36 @@ def make_export(found: Checkpoint, generator: "keras.Model", arguments: argparse
     classes = np.resize(classes, len(images)) if classes else None
     export.save_images(place, images, latent_vectors, classes, found.class_names)
     what = "PNG files" if place.form == export.FOLDER else "float32 in [0, 1], and their latent vectors"
-    print(f"{shown(place.path)}: {len(images):,} images, {what}")
+    print(f"{shown(place.path)}: {len(images):,} images{_of_classes(found, arguments)}, {what}")
     return 0
+
+
+def _of_classes(found: Checkpoint, arguments: argparse.Namespace) -> str:
+    """Says of which classes images are that were drawn in turns."""
+    names = _class_names(found, arguments)
+    if not names:
+        return ""
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    turns = ", in turns" if len(names) > 1 else ""
+    return f" of {shown(', '.join(names[:MAX_LISTED]))}{more}{turns}"
 
 
 def make_timelapse(arguments: argparse.Namespace) -> int:
     """Writes an animation through checkpoints, in the order of their epochs; returns the exit status."""
-    from clothinggan.figures import GRID_IMAGES, save_timelapse, tile
+    from clothinggan.figures import GRID_IMAGES, NAME_HEIGHT, save_timelapse, tile
 
     files_of_run = _in_order(arguments)
     files.prepare_file(arguments.timelapse, "--timelapse")
     frames, epochs = [], []
     for path in files_of_run:
         found, generator = _identified(path, arguments)
-        frames.append(tile(_draw(found, generator, GRID_IMAGES, arguments)[0]))
+        names = _class_names(found, arguments)
+        images, _ = _draw(found, generator, GRID_IMAGES, arguments)
+        frames.append(tile(images, NAME_HEIGHT if names else 1))
         epochs.append(found.epoch)  # By now a run that goes on may have written its latest file anew.
-    save_timelapse(frames, [f"epoch {epoch}" for epoch in epochs], arguments.timelapse)
+    save_timelapse(frames, [f"epoch {epoch}" for epoch in epochs], arguments.timelapse, names)
+    if len(epochs) == 1:
+        note("an animation of one epoch stands still; name several numbered files of a run with --weights")
     print(f"{shown(arguments.timelapse)}: epochs {', '.join(map(str, epochs))}")
     return 0
 
@@ -247,7 +270,9 @@ def _in_order(arguments: argparse.Namespace) -> list[Path]:
         found, _ = _read(path, arguments)
         other, record = files_read.setdefault(found.epoch, (path, found.record))
         # The last numbered file and the latest may be of the same epoch.
-        alike = path.samefile(other) or (record and found.record and record.leads_to(found.record))
+        alike = locate_example(path).samefile(locate_example(other)) or (
+            record and found.record and record.leads_to(found.record)
+        )
         if not alike:
             raise ClothingGANError(
                 f"{other} and {path} are both of epoch {found.epoch}, as far as can be told, and not of one "
@@ -316,12 +341,19 @@ def _classes(found: Checkpoint, arguments: argparse.Namespace) -> Sequence[int] 
         raise
 
 
-def _asked_for(found: Checkpoint, arguments: argparse.Namespace) -> str:
-    """What of the classes that are asked for a title has room for."""
-    names = [found.class_names[find_class(text, found.class_names)] for text in arguments.classes or ()]
-    if len(names) > 3:
-        names[2:] = [f"{len(names) - 2} more"]
-    return f" ({', '.join(names)})" if names else ""
+def _class_names(found: Checkpoint, arguments: argparse.Namespace) -> list[str]:
+    """The names of the classes to draw, in turns; none where they have none."""
+    return [found.class_names[number] for number in _classes(found, arguments) or () if found.class_names]
+
+
+def _called(found: Checkpoint, arguments: argparse.Namespace) -> str:
+    """What pictures' names begin with: another for each request."""
+    parts = [shown(found.path.stem).replace(":", "-")]  # Of example:swift; not all systems know such names.
+    if arguments.classes:
+        parts += [export.in_a_file_name(found.class_names[number]) for number in _classes(found, arguments)]
+    if arguments.seed:
+        parts.append(f"seed{arguments.seed}")
+    return "_".join(parts)[:MAX_NAME]
 
 
 def _draw(
@@ -339,11 +371,11 @@ class Gallery:
         """Makes an empty gallery; without a folder it is one of windows, or of a notebook's cell."""
         self.folder = folder
 
-    def add_grid(self, images: np.ndarray, title: str, name: str) -> None:
-        """Adds images in a square grid; `name` is the file's."""
+    def add_grid(self, images: np.ndarray, title: str, name: str, names: Sequence[str]) -> None:
+        """Adds images in a square grid; `name` is the file's, and `names` stand under the images in turns."""
         from clothinggan.figures import draw_grid
 
-        self._add(draw_grid(images, title, self._new_window(title)), name)
+        self._add(draw_grid(images, title, names, self._new_window(title)), name)
 
     def add_image(self, image: np.ndarray, title: str, name: str) -> None:
         """Adds one image, enlarged."""
@@ -370,13 +402,12 @@ class Gallery:
         return plt.figure(title, figsize=GRID_INCHES)
 
     def _add(self, figure: "Figure", name: str) -> None:
-        from clothinggan.figures import in_notebook, present, save_png
+        from clothinggan.figures import in_notebook, present, save_figure
 
         if self.folder is None and in_notebook():
             present(figure)
         if self.folder is not None:
-            save_png(figure, self.folder / name)
-            print(shown(self.folder / name))
+            print(save_figure(figure, self.folder / name))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from clothinggan import __version__
+from clothinggan import __version__, own_modules
 from clothinggan.errors import ClothingGANError
 
 # Keras imports these where they are installed, for parts of it that nothing here uses: half of its start-up.
@@ -52,7 +52,13 @@ def import_tensorflow() -> None:
     with standard_error_held_back(), _left_out(_FOR_OTHER_PARTS_OF_KERAS), _without_keras_settings():
         try:
             import tensorflow as tf
-        except ImportError as error:
+        except (ImportError, AttributeError) as error:
+            if own := own_modules.describe_own_modules():
+                raise ClothingGANError(
+                    f"TensorFlow cannot be imported ({error}): {own}; rename it"
+                ) from error
+            if isinstance(error, AttributeError):
+                raise
             raise ClothingGANError(
                 f"TensorFlow cannot be imported ({error}); install it with: pip install tensorflow"
             ) from error

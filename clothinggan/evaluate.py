@@ -128,9 +128,8 @@ def _measure(file: Checkpoint, generator: "keras.Model", evaluator: Evaluator, s
     known = _classes_as_numbered(file, evaluator)
     scores = evaluator.scores(images, None if known is None else np.resize(known, len(images)))
     first = images[:FIGURE_CANDIDATES].copy()
-    return Line(
-        str(file.path), file.epoch, scores, _discriminator_accuracy(file, generator, evaluator), first
-    )
+    accuracy = _discriminator_accuracy(file, generator, evaluator)
+    return Line(str(file.path), file.epoch, scores, accuracy, first, file.title)
 
 
 def _classes_as_numbered(file: Checkpoint, evaluator: Evaluator) -> list[int] | None:
@@ -149,7 +148,7 @@ def _classes_as_numbered(file: Checkpoint, evaluator: Evaluator) -> list[int] | 
 def _discriminator_accuracy(
     file: Checkpoint, generator: "keras.Model", evaluator: Evaluator
 ) -> tuple[float, float] | None:
-    if not file.preset:
+    if not file.preset or not file.state:
         return None
     try:
         dataset = evaluator.dataset
@@ -184,7 +183,7 @@ def _draw(line: Line, evaluator: Evaluator, path: Path) -> None:
     pairs = [(images[i], evaluator.train_images[near.indices[i]], float(near.distances[i])) for i in nearest]
     show_progress("", 0, 0)
     figure = draw_classified(
-        first, [evaluator.eyes.class_names[index] for index in classes], pairs, line.name
+        first, [evaluator.eyes.class_names[index] for index in classes], pairs, line.title
     )
     save_png(figure, path)
 

@@ -129,7 +129,7 @@ def _save_pictures(
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         for number, image in enumerate(grey):
-            what = "image" if classes is None else _in_a_file_name(class_names[classes[number]])
+            what = "image" if classes is None else in_a_file_name(class_names[classes[number]])
             Image.fromarray(image).save(temporary / f"{what}_{number:0{digits}}.png")
         temporary.replace(folder)
     except OSError as error:
@@ -138,8 +138,8 @@ def _save_pictures(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _in_a_file_name(class_name: str) -> str:
-    """A class's name without what divides folders, or the class from the number: `t-shirt-top`."""
+def in_a_file_name(class_name: str) -> str:
+    """Returns a class's name without what divides folders, or the class from the number: `t-shirt-top`."""
     return "".join(c if c.isalnum() else "-" for c in class_name.lower())
 
 

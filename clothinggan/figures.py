@@ -11,64 +11,108 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageSequence
 
 from clothinggan import environment
-from clothinggan.errors import ClothingGANError
+from clothinggan.errors import ClothingGANError, first_line, shown
 from clothinggan.files import atomic_write
 
 with environment.a_backend_that_is_there():
-    from matplotlib import style
+    from matplotlib import cycler, style
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The pictures are ours: a matplotlibrc may turn them upside down, or set type by a program that is not there.
-_own_style = style.context("default")
-
 GRID_IMAGES = 25  # of a run's sheets and of what `display` shows
 GRID_INCHES = (6, 6.4)  # with a line for the title
+_BELOW_TITLE = (0.02, 0.02, 0.96, 0.90)  # of a figure: left, bottom, width, height
 TITLE_LENGTH = 64  # characters that fit into it
 _DPI = 100
+_SIZE = 28  # pixels of an image's side, in animations
 CAPTION_HEIGHT = 20  # pixels under each frame of an animation
+FEW_EPOCHS = 10  # have a dot for each
+MIN_NAMED_SHARE = 0.03  # of a class; narrower bands have no room for its name
+NAME_HEIGHT = 6  # pixels, of the size of an image's, for a name under each image
+# Okabe and Ito's colours, which colour-blind readers tell apart (https://jfly.uni-koeln.de/color/).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+# The pictures are ours: a matplotlibrc may turn them upside down, or set type by a program that is not there.
+_own_style = style.context(["default", {"axes.prop_cycle": cycler(color=COLOURS)}])
 
 
 @_own_style
-def draw_grid(images: np.ndarray, title: str, figure: Figure | None = None) -> Figure:
+def draw_grid(
+    images: np.ndarray, title: str, names: Sequence[str] = (), figure: Figure | None = None
+) -> Figure:
     """Draws images in a square grid, row by row, white on black.
 
     Args:
         images: (n, height, width); floats in [0, 1] or uint8.
         title: Stands above the grid.
+        names: What stands under the images, in turns; none leaves no room for it.
         figure: Where to draw; None makes a new figure.
 
     Returns:
         The figure.
     """
     figure = figure or Figure(figsize=GRID_INCHES)
-    _show(figure, tile(images), title)
+    axes = figure.add_axes(_BELOW_TITLE)
+    draw_tiles(axes, images, names)
+    axes.set_title(_shortened(title), fontsize=11, parse_math=False)
     return figure
 
 
-def tile(images: np.ndarray) -> np.ndarray:
+def draw_tiles(axes: Axes, images: np.ndarray, names: Sequence[str] = ()) -> None:
+    """Draws images in a square grid into axes; the arguments are those of `draw_grid`."""
+    _show(axes, tile(images, NAME_HEIGHT if names else 1))
+    if names:
+        _write_names(axes, images, names)
+
+
+def tile(images: np.ndarray, gap: int = 1) -> np.ndarray:
     """Lays images out in a square, row by row, with white gaps of one pixel.
 
     Args:
         images: (n, height, width); floats in [0, 1] or uint8.
+        gap: How many white pixels are under each row; more than one ends with such a gap.
 
     Returns:
         One picture, float32 in [0, 1]. To draw it is twenty times faster than axes for each image.
     """
-    side = int(np.ceil(np.sqrt(len(images))))
+    side = _side(len(images))
     height, width = images.shape[1:]
-    picture = np.ones((side * (height + 1) - 1, side * (width + 1) - 1), np.float32)
+    rows = side * (height + gap) - (gap == 1)
+    picture = np.ones((rows, side * (width + 1) - 1), np.float32)
     for index, image in enumerate(_as_floats(images)):
-        top, left = (index // side) * (height + 1), (index % side) * (width + 1)
+        top, left = (index // side) * (height + gap), (index % side) * (width + 1)
         picture[top : top + height, left : left + width] = image
     return picture
 
 
+def _side(count: int) -> int:
+    """How many of so many images stand in a row."""
+    return int(np.ceil(np.sqrt(count)))
+
+
+def _write_names(axes: Axes, images: np.ndarray, names: Sequence[str]) -> None:
+    """Writes names, in turns, into the gaps of images that were laid out with such."""
+    side = _side(len(images))
+    height, width = images.shape[1:]
+    figure = axes.get_figure(root=True)
+    extent = axes.get_window_extent()
+    points = 72 / figure.dpi * min(extent.width / (width + 1), extent.height / (height + NAME_HEIGHT)) / side
+    # A letter is about 0.6 times as wide as high.
+    longest = max(map(len, names[: len(images)]))
+    size = min(9.0, 0.8 * points * NAME_HEIGHT, points * width / (0.6 * longest))
+    for index in range(len(images)):
+        left, top = (index % side) * (width + 1), (index // side) * (height + NAME_HEIGHT)
+        where = left + (width - 1) / 2, top + height + NAME_HEIGHT / 2 - 0.5
+        name = _shortened(names[index % len(names)])
+        axes.text(*where, name, ha="center", va="center", fontsize=size, parse_math=False)
+
+
 @_own_style
 def draw_image(image: np.ndarray, title: str, figure: Figure | None = None) -> Figure:
-    """Draws one image, (height, width), as large as the figure."""
+    """Draws one image, (height, width), as large as the figure; the title says what it is."""
     figure = figure or Figure(figsize=GRID_INCHES)
-    _show(figure, _as_floats(image), title)
+    axes = figure.add_axes(_BELOW_TITLE)
+    _show(axes, _as_floats(image))
+    axes.set_title(_shortened(title), fontsize=11, parse_math=False)
     return figure
 
 
@@ -105,7 +149,7 @@ def draw_classified(
     figure = Figure(figsize=(10, 14), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(10, 3))
     above.suptitle(f"{_shortened(title)}: as the classifier sees it", parse_math=False)
-    side = int(np.ceil(np.sqrt(len(images))))
+    side = _side(len(images))
     grid = above.subplots(side, side, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -135,7 +179,10 @@ PANELS = [
 
 @_own_style
 def draw_comparison(
-    labels: Sequence[str], histories: Sequence[Sequence[dict[str, float]]], sheets: Sequence[np.ndarray]
+    labels: Sequence[str],
+    histories: Sequence[Sequence[dict[str, float]]],
+    sheets: Sequence[np.ndarray],
+    names: Sequence[Sequence[str]],
 ) -> Figure:
     """Draws runs side by side: what each draws, and the curves of all in one panel for each number.
 
@@ -143,6 +190,7 @@ def draw_comparison(
         labels: What to call each run.
         histories: Their histories, as `draw_losses` takes one.
         sheets: What they draw, (n, 28, 28) floats in [0, 1] each.
+        names: What stands under the images of each, in turns.
 
     Returns:
         A new figure.
@@ -153,11 +201,10 @@ def draw_comparison(
     rows = -(-len(columns) // side)
     figure = Figure(figsize=(max(10, 3.4 * len(labels)), 4 + 2.6 * rows), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(4, 2.6 * rows))
-    for axes, label, images in zip(
-        above.subplots(1, len(labels), squeeze=False)[0], labels, sheets, strict=True
+    for axes, label, images, under in zip(
+        above.subplots(1, len(labels), squeeze=False)[0], labels, sheets, names, strict=True
     ):
-        axes.imshow(tile(images), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axes.set_axis_off()
+        draw_tiles(axes, images, under)
         axes.set_title(_shortened(label), fontsize=10, parse_math=False)
     grid = below.subplots(rows, side, squeeze=False)
     for axes in grid.flat[len(columns) :]:
@@ -172,29 +219,39 @@ def draw_comparison(
 
 def _draw_curve(axes: Axes, history: Sequence[dict[str, float]], column: str, name: str) -> None:
     points = [(entry["epoch"], entry[column]) for entry in history if column in entry]
-    # A dot makes a single point visible.
-    axes.plot(
-        *(zip(*points, strict=True) if points else ([], [])), "o-" if len(points) == 1 else "-", label=name
-    )
+    # Dots make single points visible.
+    line = "o-" if len(points) <= FEW_EPOCHS else "-"
+    axes.plot(*(zip(*points, strict=True) if points else ([], [])), line, label=name)
 
 
 def _finish(axes: Axes, label: str, legend: bool = True) -> None:
+    """Says what a panel's numbers are, and marks what guessing would give."""
     axes.set_ylabel(label)
     axes.grid(alpha=0.3)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    if legend:
-        axes.legend()
-    if not label.endswith(("loss", "distance", "fcd")):
+    locator = axes.xaxis.get_major_locator()
+    locator.set_params(integer=True)
+    if label.endswith("loss"):
+        _mark(axes, np.log(2), "ln 2: guessing")
+        axes.set_ylim(bottom=0)
+    elif not label.endswith(("distance", "fcd")):
+        _mark(axes, 0.5, "one half: guessing" if "accuracy" in label or "apart" in label else "one half")
         axes.set_ylim(0, 1.02)
+    if legend:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False)
+
+
+def _mark(axes: Axes, height: float, name: str) -> None:
+    axes.axhline(height, color="grey", linestyle="--", linewidth=1, label=name, zorder=1)
 
 
 @_own_style
-def draw_losses(history: Sequence[dict[str, float]]) -> Figure:
+def draw_losses(history: Sequence[dict[str, float]], class_names: Sequence[str] = ()) -> Figure:
     """Draws how the losses, the discriminator's accuracy and, where it was measured, the quality went.
 
     Args:
         history: An entry for each epoch, with `epoch`, `d_loss`, `g_loss`, `accuracy_real` and
             `accuracy_fake`; some may have what was measured, see `PANELS`, and `class_shares`.
+        class_names: Of those whose shares there are.
 
     Returns:
         A new figure.
@@ -210,19 +267,33 @@ def draw_losses(history: Sequence[dict[str, float]]) -> Figure:
             _draw_curve(axes, history, column, name)
         _finish(axes, label)
     if shares:
-        axes = all_axes[-1]
-        epochs = [entry["epoch"] for entry in shares]
-        # Mode collapse is a band that swallows the others.
-        bands = np.transpose([entry["class_shares"] for entry in shares])
-        if len(epochs) == 1:
-            axes.bar(np.full(len(bands), epochs[0]), bands[:, 0], bottom=np.cumsum(bands[:, 0]) - bands[:, 0])
-        else:
-            axes.stackplot(epochs, bands)
-        axes.set_ylabel("share of each class")
-        axes.set_ylim(0, 1)
-    axes.set_xlabel("epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+        _draw_shares(all_axes[-1], shares, class_names)
+    first, last = history[0]["epoch"], history[-1]["epoch"]
+    if last - first < FEW_EPOCHS:
+        axes.set_xticks(range(first, last + 1))
+        axes.set_xlim(first - 0.5, last + 0.5)
+    all_axes[-1].set_xlabel("epoch")
     return figure
+
+
+def _draw_shares(axes: Axes, entries: Sequence[dict], class_names: Sequence[str]) -> None:
+    """Draws each class's share as a band: mode collapse is one that swallows the others."""
+    epochs = [entry["epoch"] for entry in entries]
+    bands = np.transpose([entry["class_shares"] for entry in entries])
+    tops = np.cumsum(bands, axis=0)
+    # White lines part bands where the colours begin anew.
+    part = {"color": COLOURS, "edgecolor": "white", "linewidth": 0.8}
+    if len(epochs) == 1:
+        axes.bar(np.full(len(bands), epochs[0]), bands[:, 0], bottom=tops[:, 0] - bands[:, 0], **part)
+    else:
+        part["colors"] = part.pop("color")
+        axes.stackplot(epochs, bands, **part)
+    for name, band, top in zip(class_names, bands, tops, strict=False):
+        if band[-1] > MIN_NAMED_SHARE:
+            middle = top[-1] - band[-1] / 2
+            axes.text(1.01, middle, name, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+    axes.set_ylabel("share of each class")
+    axes.set_ylim(0, 1)
 
 
 @_own_style
@@ -230,6 +301,25 @@ def save_png(figure: Figure, path: Path) -> None:
     """Writes a figure as a PNG file; it appears whole or not at all."""
     with atomic_write(path) as temporary:
         _save(figure, temporary)
+
+
+def save_figure(figure: Figure, path: Path, path_is_given: bool = False) -> str:
+    """Writes a figure as `save_png` does.
+
+    Args:
+        figure: The figure.
+        path: Where to.
+        path_is_given: Whether the user named the file: then it is no surprise that it is written over.
+
+    Returns:
+        A line that names the file, and says so if it has taken another picture's place.
+    """
+    content = io.BytesIO()
+    _save(figure, content)
+    replaces = not path_is_given and path.exists() and path.read_bytes() != content.getvalue()
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content.getvalue())
+    return f"{shown(path)}{', in the place of another picture of that name' if replaces else ''}"
 
 
 @_own_style
@@ -250,9 +340,19 @@ def save_gif(frames: Sequence[np.ndarray], path: Path, seconds: Sequence[float])
     _save_animation([_enlarged(frame) for frame in frames], path, seconds)
 
 
-def save_timelapse(frames: Sequence[np.ndarray], captions: Sequence[str], path: Path) -> None:
-    """Writes an animated GIF as `save_gif` does, with a line of text under each frame."""
-    pictures = [_captioned(_enlarged(frame), line) for frame, line in zip(frames, captions, strict=True)]
+def save_timelapse(
+    frames: Sequence[np.ndarray], captions: Sequence[str], path: Path, names: Sequence[str] = ()
+) -> None:
+    """Writes an animated GIF as `save_gif` does, with a line of text under each frame.
+
+    Args:
+        frames: What `tile` made of images of 28x28; with names, with gaps of `NAME_HEIGHT`.
+        captions: The lines.
+        path: Where to.
+        names: What stands under the images, in turns.
+    """
+    named = [_with_names(_enlarged(frame), names) for frame in frames]
+    pictures = [_captioned(frame, line) for frame, line in zip(named, captions, strict=True)]
     # The last stands longer, so that one sees where it ends.
     _save_animation(pictures, path, [0.3] * (len(frames) - 1) + [2], comment="\n".join(captions))
 
@@ -290,8 +390,8 @@ def present(figure: Figure) -> None:
         return
     if not window_possible():
         raise ClothingGANError(
-            "there is neither a notebook nor a window to show images in; write them to files with "
-            "python -m clothinggan.display --save FOLDER"
+            f"there is neither a notebook nor a window to show images in ({why_no_window()}); write them to "
+            "files with python -m clothinggan.display --save FOLDER"
         )
     import matplotlib.pyplot as plt
 
@@ -304,17 +404,26 @@ def present(figure: Figure) -> None:
 
 def window_possible() -> bool:
     """Whether matplotlib finds a window system and a toolkit for it."""
+    return why_no_window() is None
+
+
+def why_no_window() -> str | None:
+    """Returns why no window can be opened; None where one can be."""
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return False  # Spares the import that finds out the same.
+        # Spares the import that finds out the same.
+        return "there is no screen: neither DISPLAY nor WAYLAND_DISPLAY is set"
     import matplotlib.pyplot as plt
 
     try:
         figure = plt.figure()
-    except (ImportError, RuntimeError):
-        return False  # The toolkit that the user's settings name is not installed.
+    except (ImportError, RuntimeError) as error:
+        return f"matplotlib's toolkit for windows is not there: {first_line(error)}"
     framework = figure.canvas.required_interactive_framework
     plt.close(figure)
-    return framework not in (None, "headless")
+    if framework in (None, "headless"):
+        backend = plt.get_backend()
+        return f"matplotlib finds no toolkit for windows, such as tkinter or PyQt, and draws by {backend}"
+    return None
 
 
 def _save_animation(
@@ -338,6 +447,23 @@ def _enlarged(frame: np.ndarray) -> Image.Image:
     return picture.resize((2 * frame.shape[1], 2 * frame.shape[0]), Image.Resampling.NEAREST)
 
 
+def _with_names(picture: Image.Image, names: Sequence[str]) -> Image.Image:
+    """Writes names, in turns, into the gaps of an enlarged picture."""
+    if not names:
+        return picture
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(9)
+    width, height, gap = 2 * (_SIZE + 1), 2 * (_SIZE + NAME_HEIGHT), 2 * NAME_HEIGHT
+    side = (picture.width + 2) // width
+    for index in range(side * side):
+        left, bottom = index % side * width, (index // side + 1) * height
+        name = names[index % len(names)]
+        while draw.textlength(name, font) > width and len(name) > 2:
+            name = f"{name[:-2]}…"
+        draw.rectangle((left, bottom - gap, left + width, bottom - 1), fill=255)
+        draw.text((left + _SIZE, bottom - gap / 2), name, fill=0, anchor="mm", font=font)
+    return picture
+
+
 def _captioned(picture: Image.Image, caption: str) -> Image.Image:
     larger = Image.new("L", (picture.width, picture.height + CAPTION_HEIGHT), color=255)
     larger.paste(picture)
@@ -347,12 +473,10 @@ def _captioned(picture: Image.Image, caption: str) -> Image.Image:
 
 
 def _show_small(axes: Axes, image: np.ndarray, caption: str) -> None:
-    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    _show(axes, image)
     axes.text(0.5, -0.02, caption, transform=axes.transAxes, ha="center", va="top", fontsize=7)
 
 
-def _show(figure: Figure, picture: np.ndarray, title: str) -> None:
-    axes = figure.add_axes((0.02, 0.02, 0.96, 0.90))
+def _show(axes: Axes, picture: np.ndarray) -> None:
     axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
-    axes.set_title(_shortened(title), fontsize=11, parse_math=False)

@@ -43,6 +43,7 @@ class Preset:
             learned from, which saves drawing others.
         averaging: What is saved and drawn with is a moving average of the generator's weights, which
             keeps this share of itself in each step; 0 takes the weights as they are.
+        epochs: How many a run takes unless told.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Preset:
     class_weight: float = 0.0
     shared_fakes: bool = False
     averaging: float = 0.0
+    epochs: int = 200
 
     @property
     def class_numbers(self) -> range | None:
@@ -139,6 +141,7 @@ PRESETS = {
             class_weight=0.2,
             shared_fakes=True,
             averaging=0.999,
+            epochs=60,
         ),
     ]
 }

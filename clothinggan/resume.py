@@ -102,6 +102,10 @@ def _preset(found: Checkpoint, model: str | None) -> Preset:
         raise ClothingGANError(
             f"{found.path} is a run of '{recorded}', a design unknown here; upgrade clothinggan"
         )
+    if not found.state:
+        raise ClothingGANError(
+            f"{found.path} holds the generator of a run alone, to draw with; go on from a file of the run"
+        )
     return found.preset
 
 
@@ -222,7 +226,7 @@ def _last_epoch(record: Record, arguments: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit status."""
-    return options.reporting_errors(lambda: begin(parse(argv)).exit_status)
+    return options.reporting_errors(lambda: begin(parse(argv)).exit_status, trains=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A training run: the loop around the GAN's steps, from where the run stands to its last epoch."""
 
 import contextlib
+import functools
 import math
 import shlex
 from collections.abc import Iterator, Sequence
@@ -13,10 +14,12 @@ from clothinggan.callbacks import (
     BestKeeper,
     Checkpoints,
     EventFile,
+    Forecast,
     HistoryKeeper,
     ImageSheets,
     NonFiniteGuard,
     NotebookProgress,
+    Pace,
     PlainProgress,
     Previews,
     ProgressBar,
@@ -35,7 +38,7 @@ from clothinggan.data.sources import Dataset
 from clothinggan.distributed.workers import Workers
 from clothinggan.errors import ClothingGANError, MovedFolderError, explain, note, shown
 from clothinggan.evaluation.evaluator import Evaluator
-from clothinggan.figures import in_notebook, present, window_possible
+from clothinggan.figures import in_notebook, present, why_no_window, window_possible
 from clothinggan.gan import GAN
 from clothinggan.presets import Preset, differences
 from clothinggan.progress import show_progress
@@ -127,7 +130,7 @@ class Run:
             for line in self.notes():
                 note(line)
             if show and not window_possible():
-                note("--show: no window can be opened here; the images are in files")
+                note(f"--show: no window can be opened here ({why_no_window()}); the images are in files")
                 show = False
             if self.evaluator:
                 self.evaluator.prepare()
@@ -151,12 +154,11 @@ class Run:
         begun = record.step_in_epoch > 0
         self.gan.keeps_sums = begun
         with self._explaining_failures(), contextlib.ExitStack() as at_the_end:
-            callbacks = self._callbacks(requests, show, tensorboard, extra)
-            shows_bar = self.folder is not None and ProgressBar.is_possible()
-            if shows_bar:
-                bar = ProgressBar(record)
-                callbacks.insert(0, bar)
+            pace = Pace(record, self.steps_per_epoch)
+            bar = ProgressBar(record, pace) if self.folder and ProgressBar.is_possible() else None
+            if bar:
                 at_the_end.callback(bar.end_line)
+            callbacks = self._callbacks(requests, show, tensorboard, extra, pace, bar)
             # Keras counts the steps of an epoch from 0, so the rest of a begun one is a fit of its own.
             for last_epoch in sorted({record.epoch + 1, record.epochs} if begun else {record.epochs}):
                 self.gan.fit(
@@ -166,7 +168,7 @@ class Run:
                     steps_per_epoch=self.steps_per_epoch - record.step_in_epoch,
                     callbacks=callbacks,
                     shuffle=False,  # The stream is shuffled.
-                    verbose=int(shows_bar),
+                    verbose=int(bar is not None),
                 )
 
     def _callbacks(
@@ -175,19 +177,25 @@ class Run:
         show: bool,
         tensorboard: Path | None,
         extra: Sequence[keras.callbacks.Callback],
+        pace: Pace,
+        bar: ProgressBar | None,
     ) -> list[keras.callbacks.Callback]:
         """What happens around steps and epochs, in this order."""
         record, folder, steps = self.record, self.folder, self.steps_per_epoch
         several = self.workers.cluster is not None
-        callbacks = [NonFiniteGuard(record)]
+        callbacks = [bar] if bar else []
+        callbacks.append(NonFiniteGuard(record))
         if self.workers.strategy.num_replicas_in_sync > 1:
             callbacks.append(ReplicaGuard(record, requests))
         if folder is None:
             ending = StopAtSignal(record, requests, steps, several, self._how_to_go_on())
             return [*callbacks, StepCounter(record), *extra, ending]
+        say = bar.say if bar else functools.partial(print, flush=True)
+        forecast = Forecast(record, pace, say)
         callbacks += [
             HistoryKeeper(record, folder, self.dataset, self.evaluator),
-            ImageSheets(record, folder),
+            ImageSheets(record, folder, say, self.evaluator.eyes.class_names if self.evaluator else ()),
+            forecast,
         ]
         if show:
             callbacks.append(SheetWindow(record))
@@ -195,8 +203,10 @@ class Run:
             callbacks.append(Previews(record, folder))
         if tensorboard:
             callbacks.append(EventFile(record, tensorboard))
-        if not ProgressBar.is_possible():
-            callbacks.append((NotebookProgress if in_notebook() else PlainProgress)(record, steps))
+        if bar:
+            bar.waits_for = forecast
+        else:
+            callbacks.append((NotebookProgress if in_notebook() else PlainProgress)(record, pace))
         callbacks += [*extra, Checkpoints(record, requests, steps, several, self.workers.everywhere, folder)]
         if record.keep_best or record.stop_after:
             callbacks.append(BestKeeper(record, folder))
@@ -222,9 +232,16 @@ class Run:
             f"device:   {device}, {record.precision}\n"
             + (f"workers:  {who}\n" if who else "")
             + f"files:    {files_line}\n"
-            f"training: to epoch {record.epochs}, {self.steps_per_epoch} steps of {record.batch_size} images "
-            f"an epoch, seed {record.seed}; Ctrl-C saves and stops"
+            f"training: to epoch {record.epochs}, {self.describe_epoch()}; seed {record.seed}; "
+            "Ctrl-C saves and stops"
         )
+
+    def describe_epoch(self) -> str:
+        """Returns what an epoch is: '60,000 images, 1,875 steps of 32'."""
+        images, steps, size = len(self.dataset.train_images), self.steps_per_epoch, self.record.batch_size
+        rest = images - steps * size
+        left_out = f" ({rest} left out, others each time)" if rest else ""
+        return f"each of {images:,} images, {steps:,} {'step' if steps == 1 else 'steps'} of {size}{left_out}"
 
     def notes(self) -> Iterator[str]:
         """Yields what of this run may surprise, a line each."""

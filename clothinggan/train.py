@@ -27,8 +27,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--epochs",
         type=options.integer(1, MAX_EPOCHS),
-        default=200,
-        help="train until this epoch (default: 200)",
+        help="train until this epoch (default: the design's, "
+        f"{', '.join(f'{name} {preset.epochs}' for name, preset in PRESETS.items())})",
     )
     parser.add_argument(
         "--set",
@@ -82,7 +82,7 @@ def begin(arguments: argparse.Namespace) -> "Run":
         preset=preset.name,
         seed=arguments.seed,
         batch_size=batch_size,
-        epochs=arguments.epochs,
+        epochs=arguments.epochs or preset.epochs,
         save_every=arguments.save_every,
         keep=arguments.keep or None,
         examples=arguments.examples,
@@ -103,7 +103,7 @@ def begin(arguments: argparse.Namespace) -> "Run":
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit status."""
-    return options.reporting_errors(lambda: begin(parse(argv)).exit_status)
+    return options.reporting_errors(lambda: begin(parse(argv)).exit_status, trains=True)
 
 
 if __name__ == "__main__":

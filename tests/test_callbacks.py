@@ -9,10 +9,12 @@ from unittest.mock import Mock
 import pytest
 import tensorflow as tf
 from conftest import SMALL
+from matplotlib.figure import Figure
 
 from clothinggan import callbacks, resume, train
 from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.signals import StoppedBySignal, StopRequests
+from clothinggan.titles import duration
 
 
 def test_a_log_gets_a_line_within_a_long_epoch_with_the_time_left(monkeypatch, capsys):
@@ -25,9 +27,52 @@ def test_a_log_gets_a_line_within_a_long_epoch_with_the_time_left(monkeypatch, c
     )
 
 
-def test_where_no_window_can_be_opened_show_says_so_once(capsys):
+def test_where_no_window_can_be_opened_show_says_why_once(capsys):
     assert train.main([*SMALL, "--epochs", "2", "--save-every", "1", "--show"]) == 0
-    assert capsys.readouterr().err.count("no window can be opened here") == 1
+    said = "no window can be opened here (there is no screen: neither DISPLAY nor WAYLAND_DISPLAY is set)"
+    assert capsys.readouterr().err.count(said) == 1
+
+
+def test_a_run_says_once_how_long_it_will_take(monkeypatch, capsys):
+    monkeypatch.setattr(callbacks, "SECONDS_TO_MEASURE", 0)
+    assert train.main([*SMALL, "--epochs", "3"]) == 0
+    said = capsys.readouterr().out
+    assert re.findall(r"(?m)^(.*) of clothing: about \d+ s on this machine; Ctrl-C saves", said) == [
+        "3 epochs"
+    ]
+    assert said.index("about") < said.index("epoch 1/3, done")
+
+
+def test_a_run_that_goes_on_says_which_epochs_are_left(small_run, monkeypatch, capsys):
+    monkeypatch.setattr(callbacks, "SECONDS_TO_MEASURE", 0)
+    assert resume.main(["--weights", str(small_run / "clothingGANepoch2.h5"), "--out", "x"]) == 0
+    assert "epochs 3 to 4 of clothing: about " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("design", "hint"), [("clothing", True), ("swift", False)])
+def test_who_starts_a_run_of_hours_is_told_of_the_faster_design(design, hint):
+    record = SimpleNamespace(epoch=0, epochs=200, preset=design)
+    said = callbacks.Forecast(record, None, print).describe(13 * 3600)
+    assert said.startswith(f"200 epochs of {design}: about 13 h 0 min on this machine; Ctrl-C saves")
+    assert ("--model swift draws garments in a minute" in said) is hint
+
+
+def test_the_first_images_come_after_a_minute_of_a_long_epoch(monkeypatch, capsys):
+    monkeypatch.setattr(callbacks, "SECONDS_TO_FIRST_SHEET", 0)
+    steps = []
+    monkeypatch.setattr(
+        callbacks, "draw_sheet", lambda _, record: steps.append(record.step_in_epoch) or Figure()
+    )
+    assert train.main([*SMALL, "--epochs", "1"]) == 0
+    assert steps == [1, 0]
+    assert "the first images are in clothingGANlatest.png" in capsys.readouterr().out
+
+
+def test_the_latest_images_are_there_after_the_first_epoch(tmp_path, capsys):
+    assert train.main([*SMALL, "--epochs", "2"]) == 0
+    assert capsys.readouterr().out.count("the first images are in clothingGANlatest.png") == 1
+    images = [(tmp_path / f"clothingGAN{which}.png").read_bytes() for which in ("latest", "epoch2")]
+    assert images[0] == images[1]
 
 
 def test_show_opens_one_window_for_all_numbered_files(windows):
@@ -45,7 +90,9 @@ def test_a_terminal_gets_keras_bar_and_each_line_by_itself(small_run, monkeypatc
     weights = str(small_run / "clothingGANepoch1.h5")
     assert resume.main(["--weights", weights, "--epochs", "3", "--save-every", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 2/3", "Epoch 3/3"]
+    epochs = [line for line in lines if line.startswith("Epoch")]
+    assert epochs[0] == "Epoch 2/3"
+    assert re.fullmatch(r"Epoch 3/3, \d+ s left", epochs[1])
     assert [line.partition(" the ")[0] for line in lines if "saved" in line] == ["epoch 2:", "epoch 3:"]
 
 
@@ -123,4 +170,4 @@ def test_a_signal_that_comes_between_a_look_and_the_next_step_waits_for_the_save
     ("seconds", "said"), [(5, "5 s"), (99, "99 s"), (130, "2 min"), (3600, "60 min"), (12_000, "3 h 20 min")]
 )
 def test_durations_are_said_as_a_person_says_them(seconds, said):
-    assert callbacks.duration(seconds) == said
+    assert duration(seconds) == said

@@ -167,7 +167,8 @@ def test_training_goes_on_without_a_standard_output_that_is_full(tmp_path, monke
 )
 def test_a_command_whose_output_is_lost_does_its_work(redirection, status, small_run, tmp_path):
     weights = small_run / "clothingGANepoch1.h5"
-    command = [sys.executable, "-m", "clothinggan.display", "--no-real", "--weights", weights]
+    command = [sys.executable, "-m", "clothinggan.display", "--no-real", "--save", "."]
+    command += ["--weights", weights]
     redirected = ["sh", "-c", f'"$@" {redirection}', "sh", *command]
     done = subprocess.run(redirected, capture_output=True, text=True, check=False)
     assert done.returncode == status

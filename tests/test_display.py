@@ -1,5 +1,7 @@
 """Showing: three figures, or the images themselves."""
 
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,10 +11,12 @@ import keras
 import numpy as np
 import pytest
 from conftest import stranger
+from matplotlib import pyplot
 from PIL import Image
 
 from clothinggan import display
 from clothinggan.checkpoint.restore import load_generator
+from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.models import draw_latent_vectors, generate
 
 
@@ -21,17 +25,40 @@ def weights(small_run):
     return str(small_run / "clothingGANepoch4.h5")
 
 
-def test_three_pictures_are_written_and_named(weights, tmp_path, capsys):
-    assert display.main(["--weights", weights]) == 0
-    names = [f"clothingGANepoch4_{kind}.png" for kind in ("generated", "enlarged", "real")]
+def test_three_pictures_are_written_beside_the_weights_and_named(weights, tmp_path, capsys):
+    shutil.copytree(Path(weights).parent, tmp_path / "run")
+    assert display.main(["--weights", "run/clothingGANepoch4.h5"]) == 0
+    names = [f"run/clothingGANepoch4_{kind}.png" for kind in ("generated", "enlarged", "real")]
     assert capsys.readouterr().out.split() == names
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in names)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_other_requests_write_other_files(small_swift, tmp_path):
+    requests = [], ["--seed", "3"], ["--class", "sneaker"], ["--class", "boot", "top", "--seed", "3"]
+    for request in requests:
+        assert display.main(["--weights", small_swift, "--no-real", "--save", ".", *request]) == 0
+    assert sorted(path.name for path in tmp_path.glob("*_generated.png")) == [
+        "swiftGANepoch1_ankle-boot_t-shirt-top_seed3_generated.png",
+        "swiftGANepoch1_generated.png",
+        "swiftGANepoch1_seed3_generated.png",
+        "swiftGANepoch1_sneaker_generated.png",
+    ]
+
+
+def test_a_picture_that_takes_anothers_place_says_so(small_run, tmp_path, capsys):
+    for epoch, said in (1, ""), (1, ""), (2, ", in the place of another picture of that name"):
+        shutil.copy(small_run / f"clothingGANepoch{epoch}.h5", "x.h5")
+        assert display.main(["--weights", "x.h5", "--no-real"]) == 0
+        assert capsys.readouterr().out.startswith(f"x_generated.png{said}\n")
 
 
 def test_where_there_is_a_screen_three_windows_open_and_no_file_is_written(weights, windows, tmp_path):
     assert display.main(["--weights", weights]) == 0
-    assert windows == [f"clothingGANepoch4: generated{more}" for more in ("", ", enlarged")] + [
-        "real: sample"
+    assert [re.sub(r"\d+ s", "N s", title) for title in windows] == [
+        "clothing, epoch 4, N s: generated",
+        "clothing, epoch 4, N s: generated, enlarged",
+        "real: sample",
     ]
     assert list(tmp_path.iterdir()) == []
 
@@ -51,7 +78,7 @@ def test_a_folder_that_cannot_be_made_is_named_with_its_option(weights, tmp_path
 
 
 def test_without_real_images_the_first_two_still_come(weights, tmp_path, capsys):
-    assert display.main(["--weights", weights, "--data", "absent"]) == 1
+    assert display.main(["--weights", weights, "--data", "absent", "--save", "."]) == 1
     assert len(list(tmp_path.glob("*.png"))) == 2
     assert "--no-real" in capsys.readouterr().err
 
@@ -80,6 +107,11 @@ def test_a_timelapse_has_a_frame_for_each_file_in_the_order_of_the_epochs(small_
     assert "epochs 1, 3, 4" in capsys.readouterr().out
     with Image.open(tmp_path / "x.gif") as animation:
         assert (animation.format, animation.n_frames, animation.info["loop"]) == ("GIF", 3, 0)
+
+
+def test_a_timelapse_of_one_file_says_that_it_stands_still(weights, capsys):
+    assert display.main(["--weights", weights, "--timelapse", "x.gif"]) == 0
+    assert "an animation of one epoch stands still; name several" in capsys.readouterr().err
 
 
 def test_a_timelapse_of_two_runs_or_of_files_without_an_epoch_is_refused(small_run, tmp_path, capsys):
@@ -117,18 +149,12 @@ def test_a_file_without_a_generator_is_refused_before_a_folder_is_made(what, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["x.h5"]
 
 
-@pytest.mark.parametrize(
-    ("asked", "said"),
-    [
-        ([], "generated"),
-        (["bag"], "generated (Bag)"),
-        (["0", "1", "2", "3", "4"], "generated (T-shirt/top, Trouser, 3 more)"),
-    ],
-)
-def test_a_title_names_the_garments_that_were_asked_for(asked, said, small_swift, windows):
-    options = ["--class", *asked] if asked else []
-    assert display.main(["--weights", small_swift, "--no-real", *options]) == 0
-    assert windows[0] == f"swiftGANepoch1: {said}"
+def test_the_names_of_the_garments_stand_under_them(small_swift, windows):
+    assert display.main(["--weights", small_swift, "--class", "bag", "top"]) == 0
+    generated, _, real = (pyplot.figure(title).axes[0] for title in windows)
+    assert [text.get_text() for text in generated.texts[:3]] == ["Bag", "T-shirt/top", "Bag"]
+    assert windows[1].endswith("generated Bag, enlarged")
+    assert {text.get_text() for text in real.texts} <= set(CLASS_NAMES)
 
 
 @pytest.mark.parametrize(
@@ -175,9 +201,15 @@ def test_a_misspelt_class_is_a_usage_error_with_the_nearest_names(small_swift, t
     assert not (tmp_path / "new").exists()
 
 
-def test_exported_images_have_their_classes_names(small_swift):
+def test_exported_images_have_their_classes_names(small_swift, capsys):
     arrays = exported(small_swift, "--class", "boots")
     assert arrays["class_names"][arrays["classes"]].tolist() == ["Ankle boot"] * 13
+    assert "x.npz: 13 images of Ankle boot, float32 in [0, 1]" in capsys.readouterr().out
+
+
+def test_an_export_says_of_which_classes_it_is(small_swift, capsys):
+    exported(small_swift, "--class", "boots", "bag")
+    assert "x.npz: 13 images of Ankle boot, Bag, in turns, float32" in capsys.readouterr().out
 
 
 def test_a_generator_that_cannot_be_asked_says_so(weights, capsys):
@@ -255,7 +287,7 @@ def test_an_export_that_is_ended_leaves_nothing_behind(weights, tmp_path):
 @pytest.mark.parametrize("backend", ["", "module://matplotlib_inline.backend_inline"])
 def test_a_user_sees_the_paths_and_nothing_else(backend, weights, monkeypatch, command):
     monkeypatch.setenv("MPLBACKEND", backend)
-    done = command("display", "--weights", weights, "--no-real")
+    done = command("display", "--weights", weights, "--no-real", "--save", ".")
     assert done.stderr == ""
     assert done.stdout.split() == ["clothingGANepoch4_generated.png", "clothingGANepoch4_enlarged.png"]
 

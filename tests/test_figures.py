@@ -58,12 +58,39 @@ def test_a_toolkit_that_is_not_installed_opens_no_window(error, monkeypatch):
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
-def test_losses_and_accuracies_have_a_curve_each(epochs):
+def test_losses_and_accuracies_have_a_curve_each_and_a_mark_of_what_guessing_gives(epochs):
     axes = figures.draw_losses(HISTORY[:epochs]).axes
     assert [[line.get_label() for line in panel.lines] for panel in axes] == [
-        ["discriminator", "generator"],
-        ["on real", "on fake"],
+        ["discriminator", "generator", "ln 2: guessing"],
+        ["on real", "on fake", "one half: guessing"],
     ]
+    assert [panel.lines[-1].get_ydata()[0] for panel in axes] == pytest.approx([np.log(2), 0.5])
+
+
+def test_after_one_epoch_there_is_a_dot_over_its_number():
+    for panel in figures.draw_losses(HISTORY[:1]).axes:
+        assert panel.get_xticks().tolist() == [1]
+        assert panel.lines[0].get_marker() == "o"
+
+
+def test_curves_have_colours_that_the_colour_blind_tell_apart():
+    (panel, _) = figures.draw_losses(HISTORY).axes
+    assert [line.get_color() for line in panel.lines[:2]] == list(figures.COLOURS[:2])
+
+
+def test_shares_of_classes_are_named_beside_their_bands():
+    history = [entry | {"fcd": 1.0, "class_shares": [0.7, 0.29, 0.01]} for entry in HISTORY]
+    panel = figures.draw_losses(history, ["hat", "scarf", "sock"]).axes[-1]
+    assert [text.get_text() for text in panel.texts] == ["hat", "scarf"]
+
+
+def test_the_names_of_classes_stand_under_their_images_in_turns():
+    images = np.zeros((5, 28, 28), np.float32)
+    (axes,) = figures.draw_grid(images, "title", ["hat", "scarf"]).axes
+    assert [text.get_text() for text in axes.texts] == ["hat", "scarf", "hat", "scarf", "hat"]
+    places = [text.get_position() for text in axes.texts]
+    assert places == sorted(places, key=lambda place: (place[1], place[0]))
+    assert places[0][1] > 28
 
 
 def test_a_png_is_a_png(tmp_path):
@@ -71,12 +98,16 @@ def test_a_png_is_a_png(tmp_path):
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_timelapse_can_be_taken_apart_again_and_is_the_same_put_together(tmp_path):
+@pytest.mark.parametrize("names", [(), ("hat", "an uncommonly long scarf")], ids=["without", "with names"])
+def test_a_timelapse_can_be_taken_apart_again_and_is_the_same_put_together(names, tmp_path):
     random = np.random.default_rng(0)
-    frames = {f"epoch {epoch}": random.random((20, 60), np.float32) for epoch in (5, 10)}
-    figures.save_timelapse(list(frames.values()), list(frames), tmp_path / "x.gif")
+    gap = figures.NAME_HEIGHT if names else 1
+    sheets = {f"epoch {epoch}": random.random((4, 28, 28), np.float32) for epoch in (5, 10)}
+    frames = {caption: figures.tile(sheet, gap) for caption, sheet in sheets.items()}
+    figures.save_timelapse(list(frames.values()), list(frames), tmp_path / "x.gif", names)
     loaded = figures.load_timelapse(tmp_path / "x.gif")
     assert list(loaded) == ["epoch 5", "epoch 10"]
-    assert all(np.allclose(loaded[caption], frames[caption], atol=1 / 63) for caption in frames)
-    figures.save_timelapse(list(loaded.values()), list(loaded), tmp_path / "y.gif")
+    images = [{caption: frame[:28] for caption, frame in each.items()} for each in (loaded, frames)]
+    assert all(np.allclose(images[0][caption], images[1][caption], atol=1 / 63) for caption in frames)
+    figures.save_timelapse(list(loaded.values()), list(loaded), tmp_path / "y.gif", names)
     assert (tmp_path / "y.gif").read_bytes() == (tmp_path / "x.gif").read_bytes()

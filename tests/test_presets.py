@@ -45,6 +45,7 @@ def test_a_run_leaves_its_files(finished):
     ]
     files += [
         f"{preset.file_prefix}latest.h5",
+        f"{preset.file_prefix}latest.png",
         "history.csv",
         "losses.png",
         *(["images"] if previews else []),
@@ -71,7 +72,8 @@ def test_plain_keras_opens_its_generator(finished):
 
 def test_its_pictures_are_shown(finished, tmp_path):
     preset, folder = finished
-    assert display.main(["--weights", str(folder / numbered(preset, 2)), "--no-real"]) == 0
+    weights = str(folder / numbered(preset, 2))
+    assert display.main(["--weights", weights, "--no-real", "--save", str(tmp_path)]) == 0
     assert len(list(tmp_path.glob("*.png"))) == 2
 
 

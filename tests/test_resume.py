@@ -316,6 +316,14 @@ def test_a_run_of_a_design_that_is_unknown_here_is_refused(small_run, tmp_path, 
     assert "unknown here" in capsys.readouterr().err
 
 
+def test_a_folder_with_a_run_of_an_unknown_design_alone_has_that_and_not_nothing(small_run, tmp_path, capsys):
+    newer = {"preset": "newer", "design": {"networks": "newer"}}
+    stranger(small_run / "clothingGANepoch2.h5", tmp_path / "newerGANlatest.h5", **newer)
+    assert resume.main([]) == 1
+    said = capsys.readouterr().err
+    assert "newerGANlatest.h5 is a run of 'newer', a design unknown here; upgrade clothinggan" in said
+
+
 def test_an_empty_folder_has_nothing_to_go_on_from(capsys):
     assert resume.main([]) == 1
     assert "no checkpoint" in capsys.readouterr().err

@@ -18,7 +18,8 @@ from clothinggan.data import sample, sources
 
 def test_a_run_leaves_its_files(small_run):
     numbered = [f"clothingGANepoch{epoch}.{kind}" for epoch in (1, 2, 3, 4) for kind in ("h5", "png")]
-    expected = [*numbered, "clothingGANlatest.h5", "history.csv", "losses.png"]
+    expected = [*numbered, *(f"clothingGANlatest.{kind}" for kind in ("h5", "png"))]
+    expected += ["history.csv", "losses.png"]
     assert sorted(path.name for path in small_run.iterdir()) == sorted(expected)
 
 
@@ -58,6 +59,7 @@ def test_it_says_what_it_does_and_how_good_it_is(capsys):
     said = capsys.readouterr().out
     for essential in (
         "sample: 40 training images",
+        "training: to epoch 1, each of 40 images, 2 steps of 16 (8 left out, others each time); seed 0",
         "generator 1,164,289 parameters, discriminator 40,705",
         "CPU",
         "epoch 1/1",
@@ -67,6 +69,13 @@ def test_it_says_what_it_does_and_how_good_it_is(capsys):
         "python -m clothinggan.display --weights clothingGANepoch1.h5",
     ):
         assert essential in said
+
+
+def test_a_run_takes_as_many_epochs_as_its_design_does_unless_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(StopAtSignal, "stop_reason", lambda *_: "SIGINT")
+    assert train.main(["--model", "swift", "--data", "sample", "--examples", "64"]) == 130
+    assert read_checkpoint(tmp_path / "swiftGANlatest.h5").record.epochs == 60
+    assert "training: to epoch 60, each of 64 images, 2 steps of 32; seed 0" in capsys.readouterr().out
 
 
 def snapshot(folder):

@@ -27,9 +27,11 @@ from clothinggan.checkpoint import archive, foreign, hdf5
 from clothinggan.checkpoint.record import MAX_RECORD_BYTES, Record, State, decode_record
 from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.environment import without_absl_warnings
-from clothinggan.errors import ClothingGANError, DamagedFileError
+from clothinggan.errors import ClothingGANError, DamagedFileError, shown
+from clothinggan.examples import locate_example
 from clothinggan.files import atomic_write
 from clothinggan.presets import Preset, from_plain_data
+from clothinggan.titles import title_of
 
 if TYPE_CHECKING:
     import keras
@@ -48,7 +50,8 @@ class Checkpoint:
     Attributes:
         path: The file.
         record: What it says of its run; None where it holds a generator alone.
-        state: The arrays of the training state by name; empty where it holds a generator alone.
+        state: The arrays of the training state by name; empty where it holds a generator alone: another
+            tool's, or an example that comes with the package.
         contents: All of the file.
         sha256: Of the file as it was read, in hexadecimal.
         design: Whose weights it holds, where it holds weights alone and this has been found.
@@ -127,6 +130,11 @@ class Checkpoint:
         """Epochs completed: from the record, else from the file's name, else 0."""
         return self.record.epoch if self.record else epoch_in_name(self.path) or 0
 
+    @property
+    def title(self) -> str:
+        """What pictures of it are called: 'swift, epoch 5, 3 min'; its name where it tells of no run."""
+        return title_of(self.record) if self.record else shown(self.path.stem)
+
 
 def file_name(prefix: str, epoch: int | None) -> str:
     """``clothingGANepoch5.h5`` for epoch 5, ``clothingGANlatest.h5`` for None."""
@@ -152,7 +160,7 @@ def save_checkpoint(path: Path, generator: "keras.Model", record: Record, state:
             raise ClothingGANError(f"{path.name} is not written: a weight has become NaN or infinite")
     image = hdf5_image(generator, record, state)
     with atomic_write(path) as temporary:
-        temporary.write_bytes(_block(image) + image)
+        temporary.write_bytes(file_image(image))
 
 
 def check_size(generator: "keras.Model", state: State) -> None:
@@ -172,6 +180,9 @@ def check_size(generator: "keras.Model", state: State) -> None:
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Reads a checkpoint, or another tool's file with a Keras model or its weights.
+
+    Args:
+        path: The file, or `example:NAME` for one that comes with the package.
 
     Raises:
         ClothingGANError: If the file cannot be read, is damaged, is of a newer format or of another kind,
@@ -245,6 +256,11 @@ def hdf5_image(generator: "keras.Model", record: Record | None = None, state: St
         return file.id.get_file_image()
 
 
+def file_image(image: bytes) -> bytes:
+    """Returns a checkpoint's bytes: its HDF5 part behind the block that has its digest."""
+    return _block(image) + image
+
+
 def _block(image: bytes) -> bytes:
     digest = hashlib.sha256(image).hexdigest()
     return f"ClothingGAN checkpoint, format {FORMAT_VERSION}\nSHA-256 {digest}\n".encode().ljust(
@@ -253,9 +269,10 @@ def _block(image: bytes) -> bytes:
 
 
 def _read_bytes(path: Path) -> bytes:
+    place = locate_example(path)
     try:
         # Asked first: to open a named pipe is to wait for somebody to write to it.
-        status = path.stat()
+        status = place.stat()
         if not stat.S_ISREG(status.st_mode):
             what = foreign.describe_folder(path) if stat.S_ISDIR(status.st_mode) else "is not a file"
             raise ClothingGANError(f"{path} {what}")
@@ -264,7 +281,7 @@ def _read_bytes(path: Path) -> bytes:
                 f"{path} is larger than {hdf5.MAX_BYTES // 2**20} MiB; if it is for an optimiser in it, save "
                 f"it without: keras.models.load_model('{path.name}', compile=False).save('NAME.keras')"
             )
-        return path.read_bytes()
+        return place.read_bytes()
     except FileNotFoundError as error:
         raise ClothingGANError(f"there is no file {path}") from error
     except (OSError, ValueError) as error:

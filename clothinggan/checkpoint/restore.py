@@ -254,7 +254,7 @@ def load_generator(path: str | Path, model: str | None = None) -> keras.Model:
     """Returns the generator of a checkpoint, or of another tool's file.
 
     Args:
-        path: An ``.h5`` or ``.keras`` file, or weights alone of a design here.
+        path: An ``.h5`` or ``.keras`` file, or weights alone of a design here; or ``example:swift``.
         model: The design's name, where the file holds weights alone that fit several.
 
     Returns:

@@ -182,7 +182,13 @@ def add_identity(parser: argparse.ArgumentParser) -> None:
 def add_weights(parser: argparse.ArgumentParser, says: str) -> None:
     """Adds --weights, which takes one or more files and is required."""
     parser.add_argument(
-        "--weights", metavar="FILE", type=path, nargs="+", action="extend", required=True, help=says
+        "--weights",
+        metavar="FILE",
+        type=path,
+        nargs="+",
+        action="extend",
+        required=True,
+        help=f"{says}; or example:swift, which comes with the package",
     )
 
 
@@ -307,14 +313,18 @@ def add_reports(parser: argparse.ArgumentParser, recorded: bool) -> None:
     reports.add_argument("--show", action="store_true", help="also open the periodic images in a window")
 
 
-def reporting_errors(command: Callable[[], int]) -> int:
+def reporting_errors(command: Callable[[], int], trains: bool = False) -> int:
     """Runs a command; turns each way to fail into one line on standard error.
+
+    Args:
+        command: What to run; returns the exit status.
+        trains: Whether it goes on for long, so that a reader of what it says who goes is worth a line.
 
     Returns:
         The exit status: what the command returns, that of its error, 130 after an interruption.
     """
     try:
-        with output.standard_streams() as standard_output:
+        with output.standard_streams(needs_reader=trains) as standard_output:
             status = command()
         return status or (FAILED if standard_output.lost else 0)
     except KeyboardInterrupt:

@@ -15,14 +15,21 @@ class Outlived:
     A log on a full disk, a closed terminal and a reader that has gone do not end what takes hours.
 
     Attributes:
-        lost: Whether it was given up.
+        lost: Whether it was given up, and not because a reader had read enough.
     """
 
-    def __init__(self, stream: TextIO, complaints: TextIO | None = None):
-        """Stands in for a stream; one line to `complaints`, if there are any, tells that it is given up."""
+    def __init__(self, stream: TextIO, complaints: TextIO | None = None, needs_reader: bool = True):
+        """Stands in for a stream.
+
+        Args:
+            stream: The stream.
+            complaints: Where one line tells that it is given up, if it is to be told.
+            needs_reader: Whether a reader that goes is a loss; else it has read enough, as `head` does.
+        """
         self.lost = False
         self._stream = stream
         self._complaints = complaints
+        self._needs_reader = needs_reader
 
     def write(self, text: str) -> int:
         """Writes, or does without."""
@@ -43,12 +50,13 @@ class Outlived:
         try:
             yield
         except OSError as error:
-            self.lost = True
+            has_read_enough = isinstance(error, BrokenPipeError) and not self._needs_reader
+            self.lost = self.lost or not has_read_enough
             # What waits to be written goes nowhere; else Python would complain about it at its end.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
-            if self._complaints:
+            if self._complaints and not has_read_enough:
                 print(
                     f"clothinggan: standard output cannot be written to ({explain(error)}); "
                     "going on without it",
@@ -57,17 +65,17 @@ class Outlived:
 
 
 @contextlib.contextmanager
-def standard_streams() -> Iterator[Outlived]:
+def standard_streams(needs_reader: bool) -> Iterator[Outlived]:
     """Gives the block standard streams that outlive a full disk, and can write any name; yields the output's.
 
-    The caller's own are put back afterwards, as they were.
+    The caller's own are put back afterwards, as they were. `needs_reader` is that of `Outlived`.
     """
     _open_missing()
     originals = sys.stdout, sys.stderr
     errors = getattr(sys.stdout, "errors", None)
     _reconfigure(originals[0], "backslashreplace")
     sys.stderr = Outlived(sys.stderr)
-    sys.stdout = Outlived(sys.stdout, complaints=sys.stderr)
+    sys.stdout = Outlived(sys.stdout, sys.stderr, needs_reader)
     try:
         yield sys.stdout
     finally:

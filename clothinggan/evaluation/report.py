@@ -65,6 +65,7 @@ class Line:
         scores: How good its images are.
         discriminator: Its discriminator's accuracy on real and on generated images, if it has one.
         images: The first of its images, (n, 28, 28) float32 in [0, 1]; None for a reference.
+        title: What a picture of it is called.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Line:
     scores: Scores
     discriminator: tuple[float, float] | None = None
     images: np.ndarray | None = None
+    title: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,10 +8,13 @@ trains the design for its example's epochs in runs/ (`clothing` six to eighteen 
 `swift` one; after Ctrl-C or a crash the next call goes on), then measures the files of several epochs and
 writes what belongs into weights/: the last file, its history, pictures, and a README with all figures.
 `--publish-only` leaves the training out and does the rest with the files that are there so far.
+`--example-only` does nothing but write the generator that the package brings, `example:swift`, from the
+file in weights/.
 """
 
 import argparse
 import hashlib
+import io
 import json
 import shutil
 import subprocess
@@ -20,6 +23,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -41,8 +45,11 @@ from clothinggan.evaluation.report import BETTER, EXPLANATION
 from clothinggan.figures import load_timelapse, save_timelapse
 from clothinggan.presets import PRESETS, Preset
 from clothinggan.signals import unwinding
+from clothinggan.titles import duration
 
 WEIGHTS = CHECKOUT / "weights"
+PACKAGED = CHECKOUT / "clothinggan" / "examples"
+MAX_PACKAGED = 3_000_000  # bytes: a wheel is to have less than 4 MB
 WRITTEN_BY_HAND = ("clothing.md", "trials.md")
 RAREST = "The rarest class is the one that the classifier sees least, with its share of the images."
 # The training images of a Fashion-MNIST that is shuffled and divided anew.
@@ -65,12 +72,14 @@ class Example:
         epochs: How long it trains.
         measured: The epochs whose files are measured.
         names: What the names of the files about it begin with.
+        is_packaged: Whether its generator comes with the package.
     """
 
     preset: Preset
     epochs: int
     measured: tuple[int, ...]
     names: str
+    is_packaged: bool = False
 
     @property
     def weights(self) -> Path | None:
@@ -84,7 +93,7 @@ class Example:
 
 EXAMPLES = {
     "clothing": Example(PRESETS["clothing"], 200, (5, 10, 25, 50, 100, 150, 200), ""),
-    "swift": Example(PRESETS["swift"], 60, (5, 10, 20, 30, 40, 50, 60), "swift_"),
+    "swift": Example(PRESETS["swift"], 60, (5, 10, 20, 30, 40, 50, 60), "swift_", is_packaged=True),
 }
 
 
@@ -97,8 +106,14 @@ def main() -> int:
     parser.add_argument("--data", default="fashion_mnist", help="as for train (default: fashion_mnist)")
     parser.add_argument("--runs", type=Path, help="where the run's files are (default: runs/MODEL)")
     parser.add_argument("--publish-only", action="store_true", help="train no further")
+    parser.add_argument(
+        "--example-only", action="store_true", help="only write the generator that the package brings"
+    )
     arguments = parser.parse_args()
     example = EXAMPLES[arguments.model]
+    if arguments.example_only:
+        print(write_example(example))
+        return 0
     runs = arguments.runs or Path("runs", arguments.model)
     check_images(example, arguments.data, runs)
     if not arguments.publish_only:
@@ -171,7 +186,68 @@ def publish(example: Example, data: str, runs: Path) -> None:
     for old in WEIGHTS.glob(f"{prefix}epoch*"):
         if old != published:
             old.unlink()
+    if example.is_packaged:
+        write_example(example)
     files.write_text(WEIGHTS / "README.md", readme())
+
+
+def write_example(example: Example) -> Path:
+    """Writes the example's generator, with the run's record, into the package; returns where.
+
+    Its weights are rounded to as few bits as change no pixel by more than half of one of 255 levels, so
+    that they take less room.
+
+    Raises:
+        ClothingGANError: If it is too large for the package all the same.
+    """
+    import_tensorflow()
+    from clothinggan.checkpoint.file import file_image, hdf5_image
+    from clothinggan.checkpoint.restore import draw_images, identify
+
+    found, generator = identify(read_checkpoint(example.weights))
+    wanted, _ = draw_images(found, generator, 1_000, seed=0)
+    image = hdf5_image(generator, found.record, {})
+    path = PACKAGED / f"{example.preset.name}.h5"
+    for bits in range(10, 24):
+        with files.atomic_write(path) as temporary:
+            temporary.write_bytes(file_image(compressed(image, bits)))
+        drawn, _ = draw_images(*identify(read_checkpoint(path)), 1_000, seed=0)
+        if np.abs(drawn - wanted).max() <= 0.5 / 255:
+            break
+    if path.stat().st_size > MAX_PACKAGED:
+        raise ClothingGANError(f"{path} has {path.stat().st_size:,} bytes, more than {MAX_PACKAGED:,}")
+    return path
+
+
+def compressed(image: bytes, bits: int) -> bytes:
+    """Returns an HDF5 file with its float32 arrays rounded to so many bits behind the first, and packed."""
+    with (
+        h5py.File(io.BytesIO(image)) as whole,
+        h5py.File("packed", "w", driver="core", backing_store=False) as packed,
+    ):
+
+        def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(item, h5py.Group):
+                new = packed.require_group(name)
+            elif item.dtype == np.float32 and item.size > 1:
+                # Shuffled, the bytes that are zero in every number lie side by side.
+                options = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
+                new = packed.create_dataset(name, data=rounded(item[()], bits), **options)
+            else:
+                new = packed.create_dataset(name, data=item[()])
+            new.attrs.update(item.attrs)
+
+        packed.attrs.update(whole.attrs)
+        whole.visititems(copy)
+        packed.flush()
+        return packed.id.get_file_image()
+
+
+def rounded(array: np.ndarray, bits: int) -> np.ndarray:
+    """Returns float32 numbers of which only so many bits of the 23 behind the first are not zero."""
+    dropped = np.uint32(23 - bits)
+    half = np.uint32(1 << (dropped - 1)) if dropped else np.uint32(0)
+    return ((array.view(np.uint32) + half) >> dropped << dropped).view(np.float32)
 
 
 def told_before(example: Example, last: Checkpoint, until: int) -> tuple[dict | None, dict[str, np.ndarray]]:
@@ -196,8 +272,11 @@ def make_timelapse(numbered: list[Path], before: dict[str, np.ndarray], path: Pa
     with tempfile.TemporaryDirectory() as pictures:
         new = Path(pictures, path.name)
         call("display", "--weights", *numbered, "--timelapse", new, check=True)
-        frames = before | load_timelapse(new)
-    save_timelapse(list(frames.values()), list(frames), path)
+        added = load_timelapse(new)
+    size = next(iter(added.values())).shape
+    frames = {caption: frame for caption, frame in before.items() if frame.shape == size} | added
+    names = read_checkpoint(numbered[-1]).class_names
+    save_timelapse(list(frames.values()), list(frames), path, names)
 
 
 def write_history(example: Example, last: Checkpoint) -> None:
@@ -257,7 +336,6 @@ Made by `train` and `resume` alone.
 def section(example: Example) -> str:
     """What weights/README.md says of one example."""
     import_tensorflow()
-    from clothinggan.callbacks import duration
 
     last = read_checkpoint(example.weights)
     page = example.path("page.html")

@@ -28,9 +28,10 @@ from clothinggan.data import sources
 from clothinggan.data.sources import Dataset
 from clothinggan.errors import ClothingGANError
 from clothinggan.evaluation.evaluator import Evaluator
-from clothinggan.figures import save_png, tile
+from clothinggan.figures import draw_tiles, save_png
 from clothinggan.presets import PRESETS, Preset
 from clothinggan.signals import unwinding
+from clothinggan.titles import trained_seconds
 
 PICTURE = CHECKOUT / "weights" / "pictures" / "minutes.png"
 IMAGES = 25
@@ -56,7 +57,7 @@ def train_until(preset: Preset, dataset: Dataset, folder: Path, minutes: float) 
         return read(stopped_at, dataset)
     seconds = 60 * minutes
     latest = folder / file_name(preset.file_prefix, None)
-    trained = trained_seconds(read(latest, dataset)) if latest.exists() else 0.0
+    trained = trained_seconds(read(latest, dataset).record) if latest.exists() else 0.0
     # A run stops at the end of a step, which may be a moment early or late.
     if trained > seconds + LONGEST_STEP:
         raise ClothingGANError(
@@ -99,11 +100,6 @@ def train(command: str, preset: Preset, source: str, folder: Path, seconds: floa
         raise ClothingGANError(f"training ended with status {process.returncode}")
 
 
-def trained_seconds(file: Checkpoint) -> float:
-    """How long a run has trained."""
-    return sum(entry["seconds"] for entry in file.record.history) + file.record.seconds_in_epoch
-
-
 def main() -> int:
     """Trains, measures and draws; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -130,11 +126,10 @@ def main() -> int:
             file = train_until(PRESETS[model], dataset, folder, minutes)
             images, _ = draw_images(file, restore_generator(file), judge.count, seed=0)
             fcd = judge.brief_scores(images)["fcd"]
-            said = f"{model}, {trained_seconds(file) / 60:.1f} minutes: FCD {fcd:.2f}"
+            said = f"{file.title}: FCD {fcd:.2f}"
             print(f"{said}, step {file.record.step}", flush=True)
-            axes.imshow(tile(images[:IMAGES]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            axes.set_axis_off()
-            axes.set_title(said, fontsize=10)
+            draw_tiles(axes, images[:IMAGES], file.class_names)
+            axes.set_title(said, fontsize=9)
     save_png(figure, arguments.picture)
     print(arguments.picture)
     return 0

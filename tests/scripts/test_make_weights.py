@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import SMALL, start, wait_for_words
 
-from clothinggan import train
+from clothinggan import draw, train
 from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.errors import ClothingGANError
 from clothinggan.evaluation import gan_train, small_networks, two_sample_test
@@ -164,3 +164,23 @@ def test_ctrl_c_waits_until_the_training_is_saved(few_garments, tmp_path):
     assert process.returncode == 130
     assert "stopped by SIGINT" in said
     assert read_checkpoint(tmp_path / "run" / "clothingGANlatest.h5").record.step >= 1
+
+
+def test_the_packages_generator_is_the_examples_to_one_level_of_grey(
+    script, small_swift, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(script, "WEIGHTS", Path(small_swift).parent)
+    monkeypatch.setattr(script, "PACKAGED", tmp_path)
+    written = script.write_example(script.EXAMPLES["swift"])
+    assert written == tmp_path / "swift.h5"
+    assert written.stat().st_size < Path(small_swift).stat().st_size / 4
+    images = [draw(path, 20, seed=1) for path in (written, small_swift)]
+    assert np.abs(images[0] - images[1]).max() <= 1 / 255
+
+
+def test_numbers_are_rounded_to_so_many_bits(script):
+    numbers = np.random.default_rng(0).normal(size=1_000).astype(np.float32)
+    rounded = script.rounded(numbers, 12)
+    assert np.abs(rounded / numbers - 1).max() <= 2**-13
+    assert not (rounded.view(np.uint32) & (2**11 - 1)).any()
+    assert np.array_equal(script.rounded(numbers, 23), numbers)
