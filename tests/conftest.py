@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+import faulty
 import h5py
 import numpy as np
 import pytest
 from matplotlib import pyplot
 
-from clothinggan import environment
+from clothinggan import environment, errors
 from clothinggan.checkpoint.file import _block
 from clothinggan.data import sample, sources
 from clothinggan.evaluation import own_classifier
@@ -67,6 +68,8 @@ def _own_environment(tmp_path, monkeypatch):
     displays = ("DISPLAY", "WAYLAND_DISPLAY")
     for name in (*displays, "CLOTHINGGAN_DATA", "CLOTHINGGAN_DEBUG", "KERAS_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
+    # What is said once in a process is said once in each test.
+    monkeypatch.setattr(errors, "_noted", set())
     # What is measured here are few images, which need no good eyes.
     monkeypatch.setattr(own_classifier, "STEPS", 5)
 
@@ -177,6 +180,31 @@ def windows(monkeypatch):
     monkeypatch.setattr(pyplot, "show", lambda **_: shown.extend(pyplot.get_figlabels()))
     yield shown
     pyplot.close("all")
+
+
+@pytest.fixture(scope="session")
+def faulty_calls(tmp_path_factory) -> Path:
+    """A library that, preloaded, has the file system fail: see scripts/robustness/faulty_calls.c."""
+    if not faulty.is_possible():
+        pytest.skip("a failing file system is made with gcc, on Linux")
+    return faulty.build(tmp_path_factory.mktemp("faulty_calls"))
+
+
+@pytest.fixture
+def on_a_faulty_disk(faulty_calls):
+    """Runs a program in a process whose file system answers calls with errors: FAKE_FLOCK=5 and so on."""
+
+    def run(program: str, *arguments: object, **fakes: int) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-c", program, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LD_PRELOAD": str(faulty_calls), **{k: str(v) for k, v in fakes.items()}},
+            timeout=120,
+            check=False,
+        )
+
+    return run
 
 
 @pytest.fixture
