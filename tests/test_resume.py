@@ -125,6 +125,19 @@ def test_a_damaged_latest_file_is_passed_over_aloud_and_once(small_run, tmp_path
     assert said.err.count("passing over a file: clothingGANlatest.h5 is damaged") == 1
 
 
+def test_a_history_that_a_spreadsheet_has_saved_is_written_anew(small_run, tmp_path):
+    shutil.copy(small_run / "clothingGANepoch1.h5", tmp_path)
+    written = (small_run / "history.csv").read_text().splitlines()
+    # Cells that the spreadsheet rounds, with semicolons between.
+    rounded = re.sub(r"(\d)\.(\d\d)\d*", r"\1,\2", written[1].replace(",", ";"))
+    history = tmp_path / "history.csv"
+    history.write_text("\n".join(["\ufeff" + written[0].replace(",", ";"), rounded]))
+    assert resume.main(["--epochs", "2"]) == 0
+    anew = history.read_text().splitlines()
+    assert anew[:2] == written[:2]
+    assert len(anew) == 3
+
+
 def test_somebody_elses_file_is_not_replaced(small_run, tmp_path, capsys):
     latest = tmp_path / "clothingGANlatest.h5"
     latest.write_bytes((small_run / "clothingGANlatest.h5").read_bytes()[512:])

@@ -259,6 +259,9 @@ def open_run_folder(
                 f"--overwrite: {foreign.name} is not of this run as far as can be told; "
                 "when an epoch is done history.csv and losses.png are replaced"
             )
+        history = path / "history.csv"
+        if record and record.history and not foreign and history.exists() and _is_edited(history, record):
+            note(f"{history.name} is not as a run writes it: the next epoch writes it anew, from the .h5")
         if refusal := files.renaming_refused(path):
             both = " and ".join(file.name for file in _latest_files(path, prefix))
             note(
@@ -524,6 +527,13 @@ def _may_be_of(history: Path, record: Record | None) -> bool:
         return len(rows) <= 1  # As much is left of a run that was killed before its first save.
     numbers = [[entry[name] for name in ("epoch", "d_loss", "g_loss")] for entry in record.history]
     return all(all(map(_may_mean, row, known)) for row, known in zip(rows, numbers, strict=False))
+
+
+def _is_edited(history: Path, record: Record) -> bool:
+    """Whether a `history.csv` of a run is not as the run has written it."""
+    _, *rows = history.read_bytes().splitlines(keepends=True) or [b""]
+    known = [f"{entry['epoch']},{entry['d_loss']},{entry['g_loss']}," for entry in record.history]
+    return not all(row.startswith(start.encode()) for row, start in zip(rows, known, strict=False))
 
 
 def _read_table(content: bytes) -> list[list[str]]:

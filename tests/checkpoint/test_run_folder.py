@@ -262,6 +262,14 @@ def test_a_history_that_a_spreadsheet_saved_or_that_was_cut_short_is_still_the_r
 
 
 @pytest.mark.parametrize("history", SPREADSHEETS.values(), ids=SPREADSHEETS, indirect=True)
+def test_a_history_that_is_written_anew_is_told_of(history, small_run, capsys):
+    with run_folder.open_run_folder(history.parent, "clothingGAN", standing(small_run, 4)):
+        assert (
+            "history.csv is not as a run writes it: the next epoch writes it anew" in capsys.readouterr().err
+        )
+
+
+@pytest.mark.parametrize("history", SPREADSHEETS.values(), ids=SPREADSHEETS, indirect=True)
 def test_what_a_spreadsheet_saved_of_another_run_is_found(history, small_run):
     run = standing(small_run, 4)
     run.history[2]["d_loss"] *= 1.1
