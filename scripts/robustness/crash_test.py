@@ -3,13 +3,14 @@
     python scripts/robustness/crash_test.py --kills 1000 --seed 0 --results kills.json
     python scripts/robustness/crash_test.py --kills 200 --precision bfloat16 --results kills.json
 
-The designs take turns, `KILLS_OF_A_TURN` kills each; what a turn has found is kept, and a script that was cut
-off goes on with the next. A run trains on a few drawn garments and writes its files after every epoch. Real
-processes of `train`, and then of `resume`, are ended with SIGKILL: most of them a random moment after a hidden
-temporary file has appeared, which is often inside a save; the others at any moment after the start. After each
-kill, every file that stands under its own name must open. The next process goes on, until the run is complete;
-then its last checkpoint must equal, bit for bit, that of a run that was never cut off, and so must its history
-but for the seconds. Whether a kill fell inside a save is seen afterwards: a new temporary file is left over.
+The designs take turns, `KILLS_OF_A_TURN` kills each; what a turn has found is kept, and a script that was
+cut off goes on with the next. A run trains on a few drawn garments and writes its files after every epoch.
+Real processes of `train`, and then of `resume`, are ended with SIGKILL: most of them a random moment after
+a hidden temporary file has appeared, which is often inside a save; the others at any moment after the
+start. After each kill, every file that stands under its own name must open. The next process goes on, until
+the run is complete; then its last checkpoint must equal, bit for bit, that of a run that was never cut off,
+and so must its history but for the seconds. Whether a kill fell inside a save is seen afterwards: a new
+temporary file is left over.
 """
 
 import argparse
