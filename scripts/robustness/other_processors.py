@@ -111,9 +111,10 @@ def main() -> int:
             print(f"{name}: {results.found[name]}", file=sys.stderr, flush=True)
     found = [results.found[name] for name in names]
     flaws = sum("flaw" in run for run in found)
+    cut_off = sum(run.get("cut off", False) for run in found)
     print(
-        f"{len(found)} runs, of which {sum(run.get('cut off', False) for run in found)} were cut off before their "
-        f"end, went on with other threads and instructions; {flaws} did not, or did not say so"
+        f"{len(found)} runs, of which {cut_off} were cut off before their end, went on with other threads "
+        f"and instructions; {flaws} did not, or did not say so"
     )
     return int(flaws > 0)
 
