@@ -1,5 +1,6 @@
 """What several test modules share: small runs, real processes, and files to open."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -17,11 +18,13 @@ import faulty
 import h5py
 import numpy as np
 import pytest
+from hypothesis import settings
 from matplotlib import pyplot
 
 from clothinggan import environment, errors
 from clothinggan.checkpoint.file import _block
 from clothinggan.data import sample, sources
+from clothinggan.errors import ClothingGANError
 from clothinggan.evaluation import own_classifier
 from clothinggan.presets import PRESETS
 
@@ -40,8 +43,8 @@ for number in (signal.SIGHUP, signal.SIGINT):
 # All is computed on the processor, as for a user who has said nothing; but ONEDNN_MAX_CPU_ISA and
 # TF_ENABLE_ONEDNN_OPTS are heard: with them one processor stands for others.
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-settings = ("TF_CONFIG", "TF_NUM_INTRAOP_THREADS", "TF_XLA_FLAGS", "XLA_FLAGS")
-for name in settings:
+unheard = ("TF_CONFIG", "TF_NUM_INTRAOP_THREADS", "TF_XLA_FLAGS", "XLA_FLAGS")
+for name in unheard:
     os.environ.pop(name, None)
 FASHION_MNIST = os.environ.get("CLOTHINGGAN_DATA", "")
 
@@ -55,6 +58,10 @@ SMALL = ["--data", "sample", "--examples", "40", "--batch-size", "16"]  # 2 step
 SMALL_BATCHES = {name: dataclasses.replace(preset, batch_size=16) for name, preset in PRESETS.items()}
 
 MATPLOTLIBS_FONTS = Path(tempfile.gettempdir(), f"clothinggan-tests-matplotlib-{os.getuid()}")
+
+# As many examples as a property test tries, the same ones each time.
+few = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+fewer = settings(few, max_examples=15)
 
 needs_a_full_device = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has /dev/full")
 
@@ -134,6 +141,16 @@ def stranger(source: Path, path: Path, change=lambda file: None, **fields) -> Pa
 def ten_terabytes(name: str):
     """A change to an open HDF5 file: an array that is said to hold ten million million numbers."""
     return lambda file: file.create_dataset(name, (10**13,), "f4", chunks=(10**6,), compression="gzip")
+
+
+@contextlib.contextmanager
+def refused_in_one_line():
+    said = ""
+    try:
+        yield
+    except ClothingGANError as error:
+        said = str(error)
+    assert said.isprintable()
 
 
 _STARTED: list[subprocess.Popen] = []
