@@ -81,6 +81,11 @@ def import_tensorflow() -> None:
         tf.config.list_physical_devices()
 
 
+def memory_is_limited() -> bool:
+    """Whether the system limits the address space of this process."""
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+
 def ask_for_memory(size: int, what: str, remedy: str | None = None) -> None:
     """Makes sure that so many bytes more are to be had, where `ulimit -v` or a batch system limits them.
 
@@ -94,9 +99,9 @@ def ask_for_memory(size: int, what: str, remedy: str | None = None) -> None:
     Raises:
         ClothingGANError: If they are not.
     """
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit == resource.RLIM_INFINITY:
+    if not memory_is_limited():
         return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     try:
         mmap.mmap(-1, size, prot=mmap.PROT_READ).close()
     except (OSError, ValueError, MemoryError) as error:

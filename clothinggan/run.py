@@ -126,7 +126,9 @@ class Run:
         Raises:
             ClothingGANError: If a loss is no number, or a file cannot be written.
         """
-        environment.ask_for_memory(self._bytes_to_train(), "training", "or train with a smaller --batch-size")
+        if environment.memory_is_limited():
+            remedy = "or train with a smaller --batch-size"
+            environment.ask_for_memory(self._bytes_to_train(), "training", remedy)
         with stop_requests() as requests:
             print(self.describe(), flush=True)
             for line in self.notes():
@@ -147,7 +149,11 @@ class Run:
     def _bytes_to_train(self) -> int:
         """About how much address space the steps take: measured, and rounded up."""
         generated, judged = (
-            sum(math.prod(layer.output.shape[1:]) for layer in network.layers)
+            sum(
+                math.prod(size or 1 for size in output.shape[1:])
+                for layer in network.layers
+                for output in keras.tree.flatten(layer.output)
+            )
             for network in (self.gan.generator, self.gan.discriminator)
         )
         # Forwards and backwards; the discriminator sees real and fake images.
