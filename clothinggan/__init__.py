@@ -7,12 +7,13 @@
 >>> scores = clothinggan.measure(run.path)
 """
 
+import os
 import sys
 
-if sys.argv[:1] == ["-m"]:  # A command of ours is about to be run.
-    from clothinggan.own_modules import import_from_current_folder_last
-
-    import_from_current_folder_last()
+# `python -m` looks for every module in the folder that it is called in first, and this is somebody's own: a
+# queue.py there is not meant when Python's own is asked for. (Only until a command is found, argv begins so.)
+if sys.argv[:1] == ["-m"] and not getattr(sys.flags, "safe_path", False) and sys.path[:1] == [os.getcwd()]:
+    del sys.path[0]
 
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
@@ -66,11 +67,12 @@ def __getattr__(name: str) -> object:
     # On first use: importing the package does not wait for TensorFlow.
     if name not in _HOMES:
         raise AttributeError(f"module 'clothinggan' has no attribute '{name}'")
-    if name in _ON_TENSORFLOW:
-        from clothinggan import environment
+    from clothinggan import environment
 
-        environment.import_tensorflow()
-    return resolve_name(_HOMES[name])
+    with environment.naming_what_shadows():
+        if name in _ON_TENSORFLOW:
+            environment.import_tensorflow()
+        return resolve_name(_HOMES[name])
 
 
 def __dir__() -> list[str]:

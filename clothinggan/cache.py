@@ -35,7 +35,7 @@ def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Keeps arrays for the next time, in a file of `folder`, where that is possible."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as temporary:
+        with atomic_write(path, lasting=False) as temporary:
             np.savez(temporary, **arrays)
         _shrink(path.parent)
     except (OSError, ClothingGANError):

@@ -91,7 +91,7 @@ class HistoryKeeper(StepCounter):
         self.evaluator = evaluator
 
     def on_epoch_end(self, epoch, logs=None):
-        self.folder.make_sure()
+        self.folder.make_sure(self.record)
         super().on_epoch_end(epoch, logs)
         write_history_csv(self.record.history, self.folder.path / "history.csv")
 
@@ -201,7 +201,7 @@ class Previews(keras.callbacks.Callback):
         files.prepare_folder(self.folder)
 
     def on_epoch_end(self, epoch, logs=None):
-        files.prepare_folder(self.folder)  # Somebody may have tidied up.
+        files.make_folder(self.folder, "--out")  # Somebody may have tidied up.
         names = class_names(self.model, self.record)
         for index, image in enumerate(self.model.draw(self.record.previews)):
             name = f"{self.prefix}epoch{self.record.epoch}_{index + 1}"
@@ -245,7 +245,7 @@ class EventFile(keras.callbacks.Callback):
         self._add(entry["epoch"], summary=self.summary(value=values))
 
     def _add(self, step: int, **content: object) -> None:
-        files.prepare_folder(self.path.parent, "--tensorboard")  # Somebody may have tidied up.
+        files.make_folder(self.path.parent, "--tensorboard")  # Somebody may have tidied up.
         record = io.BytesIO()
         event = self.event(wall_time=time.time(), step=step, **content)
         self.record_writer(record).write(event.SerializeToString())

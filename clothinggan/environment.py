@@ -1,20 +1,25 @@
 """What computes: TensorFlow's import, free of other programs' settings, and the processor."""
 
 import contextlib
+import mmap
 import os
 import platform
+import resource
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from clothinggan import __version__, own_modules
+from clothinggan import __version__
 from clothinggan.errors import ClothingGANError
 
 # Keras imports these where they are installed, for parts of it that nothing here uses: half of its start-up.
 _FOR_OTHER_PARTS_OF_KERAS = ("matplotlib.pyplot", "pandas", "scipy", "sklearn")
+TENSORFLOW_BYTES = 1_280 * 2**20  # of address space, that its import takes
+_NEEDED = ("absl", "h5py", "keras", "matplotlib", "numpy", "PIL", "tensorflow")
 
 
 def use_onednn() -> None:
@@ -38,7 +43,8 @@ def import_tensorflow() -> None:
     """Imports TensorFlow, and Keras upon it, without the lines that they print by the way.
 
     Raises:
-        ClothingGANError: If TensorFlow is not there, or Keras already runs on something else.
+        ClothingGANError: If TensorFlow is not there, a file of the user's stands in its way, there is too
+            little memory for it, or Keras already runs on something else.
     """
     if "keras" in sys.modules and (backend := sys.modules["keras"].backend.backend()) != "tensorflow":
         raise ClothingGANError(
@@ -47,17 +53,19 @@ def import_tensorflow() -> None:
         )
     if "tensorflow" in sys.modules and "keras" in sys.modules:
         return
+    ask_for_memory(TENSORFLOW_BYTES, "TensorFlow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     use_onednn()
-    with standard_error_held_back(), _left_out(_FOR_OTHER_PARTS_OF_KERAS), _without_keras_settings():
+    with contextlib.ExitStack() as around:
+        around.enter_context(naming_what_shadows())
+        around.enter_context(warnings_end_nothing())
+        around.enter_context(standard_error_held_back())
+        around.enter_context(_left_out(_FOR_OTHER_PARTS_OF_KERAS))
+        around.enter_context(_without_keras_settings())
         try:
             import tensorflow as tf
-        except (ImportError, AttributeError) as error:
-            if own := own_modules.describe_own_modules():
-                raise ClothingGANError(
-                    f"TensorFlow cannot be imported ({error}): {own}; rename it"
-                ) from error
-            if isinstance(error, AttributeError):
+        except ImportError as error:
+            if shadowing():
                 raise
             raise ClothingGANError(
                 f"TensorFlow cannot be imported ({error}); install it with: pip install tensorflow"
@@ -71,6 +79,83 @@ def import_tensorflow() -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1)
         # Looking for devices is when TensorFlow says what it misses.
         tf.config.list_physical_devices()
+
+
+def memory_is_limited() -> bool:
+    """Whether the system limits the address space of this process."""
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+
+def ask_for_memory(size: int, what: str, remedy: str | None = None) -> None:
+    """Makes sure that so many bytes more are to be had, where `ulimit -v` or a batch system limits them.
+
+    Asked too late, libraries end the process without a word.
+
+    Args:
+        size: In bytes.
+        what: Is to have them.
+        remedy: What to do about it beside raising the limit.
+
+    Raises:
+        ClothingGANError: If they are not.
+    """
+    if not memory_is_limited():
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        mmap.mmap(-1, size, prot=mmap.PROT_READ).close()
+    except (OSError, ValueError, MemoryError) as error:
+        raise ClothingGANError(
+            f"{what} takes about {size // 2**20:,} MiB of address space more, which the limit of "
+            f"{limit // 2**20:,} MiB for this process does not leave; raise it (ulimit -v)",
+            remedy=remedy,
+        ) from error
+
+
+@contextlib.contextmanager
+def warnings_end_nothing() -> Iterator[None]:
+    """Has the libraries' warnings be no errors in the block, where PYTHONWARNINGS or -W says so.
+
+    That is for whoever tests the libraries: nothing that they do is wrong for it, and hours may be lost.
+    """
+    with warnings.catch_warnings():
+        if any(option.startswith("e") for option in sys.warnoptions):
+            warnings.simplefilter("ignore")
+        yield
+
+
+def shadowing() -> Path | None:
+    """Returns a file of the user's that is taken for a module of Python's, or for one that is needed here."""
+    names = {*sys.stdlib_module_names, *_NEEDED}
+    for folder in map(Path, sys.path):
+        if (folder / "os.py").exists() or folder.name in ("site-packages", "dist-packages"):
+            break  # Python's own.
+        with contextlib.suppress(OSError):
+            for path in sorted(folder.iterdir()):
+                # A mere folder of the name is in nobody's way.
+                is_module = path.suffix == ".py" or (path / "__init__.py").exists()
+                if path.stem in names and is_module:
+                    return path
+    return None
+
+
+@contextlib.contextmanager
+def naming_what_shadows() -> Iterator[None]:
+    """Has an import that fails in the block name the user's file that was taken for another module.
+
+    Raises:
+        ClothingGANError: If there is such a file, and something was raised.
+    """
+    try:
+        yield
+    except ClothingGANError:
+        raise
+    except Exception as error:
+        if not (path := shadowing()):
+            raise
+        raise ClothingGANError(
+            f"{path} is taken for the module '{path.stem}' that others need, by its name; give it another one"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -174,8 +259,16 @@ def library_versions() -> dict[str, str]:
         "keras": keras.__version__,
         "numpy": np.__version__,
         "h5py": h5py.__version__,
-        "onednn": "off" if os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("0", "false") else "on",
+        "onednn": _onednn(),
     }
+
+
+def _onednn() -> str:
+    """Whether oneDNN computes, and with which of the processor's instructions, where that is limited."""
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("0", "false"):
+        return "off"
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "")).upper()
+    return f"on up to {limit}" if limit not in ("", "ALL", "DEFAULT") else "on"
 
 
 def thread_count() -> int:

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Mapping
 
+ENOTSUPP = 524  # Linux's own 'not supported', which no program should see; network file systems answer it.
 _TASK = r"/job:\w+/replica:0/task:\d+"
 # What TensorFlow raises where a worker is lost.
 _LOST_WORKER = {
@@ -14,6 +15,8 @@ _LOST_WORKER = {
     "DeadlineExceededError",
     "FailedPreconditionError",
 }
+
+_noted: set[str] = set()  # what `note_once` has told of
 
 
 class ClothingGANError(Exception):
@@ -75,8 +78,17 @@ def note(line: str) -> None:
     print(f"note:     {line}", file=sys.stderr, flush=True)
 
 
+def note_once(about: str, line: str) -> None:
+    """Tells the user what may surprise of something, the first time in a process."""
+    if about not in _noted:
+        _noted.add(about)
+        note(line)
+
+
 def reason(error: OSError) -> str:
     """Returns why the system refused something, as it words it."""
+    if error.errno == ENOTSUPP:
+        return f"operation not supported, error {ENOTSUPP}"
     return os.strerror(error.errno).lower() if error.errno else first_line(error)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from clothinggan import environment, fast_layers
 from clothinggan.callbacks import (
@@ -43,6 +44,9 @@ from clothinggan.gan import GAN
 from clothinggan.presets import Preset, differences
 from clothinggan.progress import show_progress
 from clothinggan.signals import StoppedBySignal, StopRequests, stop_requests
+
+_BYTES_TO_TRAIN = 800 * 2**20  # beside what a step's numbers take
+_BYTES_OF_A_THREAD = 150 * 2**20
 
 
 class Run:
@@ -125,6 +129,9 @@ class Run:
         Raises:
             ClothingGANError: If a loss is no number, or a file cannot be written.
         """
+        if environment.memory_is_limited():
+            remedy = "or train with a smaller --batch-size"
+            environment.ask_for_memory(self._bytes_to_train(), "training", remedy)
         with stop_requests() as requests:
             print(self.describe(), flush=True)
             for line in self.notes():
@@ -141,6 +148,21 @@ class Run:
                 self.exit_status = stopped.exit_status
                 return
         print(self.describe_end())
+
+    def _bytes_to_train(self) -> int:
+        """About how much address space the steps take: measured, and rounded up."""
+        generated, judged = (
+            sum(
+                math.prod(size or 1 for size in output.shape[1:])
+                for layer in network.layers
+                for output in keras.tree.flatten(layer.output)
+            )
+            for network in (self.gan.generator, self.gan.discriminator)
+        )
+        # Forwards and backwards; the discriminator sees real and fake images.
+        in_a_step = 2 * self.record.batch_size * (generated + 2 * judged) * np.float32().nbytes
+        threads = environment.thread_count()
+        return _BYTES_TO_TRAIN + (threads - 1) * _BYTES_OF_A_THREAD + in_a_step
 
     def _train(
         self,

@@ -53,7 +53,7 @@ def train(start: Start, arguments: argparse.Namespace, cluster: Cluster | None) 
         ClothingGANError: If a file or a folder cannot be used, a worker is missing, or the training fails.
     """
     preset, record, found = start.preset, start.record, start.checkpoint
-    with _folder(start, arguments, cluster) as folder:
+    with environment.warnings_end_nothing(), _folder(start, arguments, cluster) as folder:
         # It was read before the folder was this run's alone.
         if found and found.has_changed():
             raise ClothingGANError(f"{found.path} was written anew while it was read; resume again")

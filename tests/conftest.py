@@ -1,5 +1,6 @@
 """What several test modules share: small runs, real processes, and files to open."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -13,14 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+import faulty
 import h5py
 import numpy as np
 import pytest
+from hypothesis import settings
 from matplotlib import pyplot
 
-from clothinggan import environment
+from clothinggan import environment, errors
 from clothinggan.checkpoint.file import _block
 from clothinggan.data import sample, sources
+from clothinggan.errors import ClothingGANError
 from clothinggan.evaluation import own_classifier
 from clothinggan.presets import PRESETS
 
@@ -39,8 +43,8 @@ for number in (signal.SIGHUP, signal.SIGINT):
 # All is computed on the processor, as for a user who has said nothing; but ONEDNN_MAX_CPU_ISA and
 # TF_ENABLE_ONEDNN_OPTS are heard: with them one processor stands for others.
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-settings = ("TF_CONFIG", "TF_NUM_INTRAOP_THREADS", "TF_XLA_FLAGS", "XLA_FLAGS")
-for name in settings:
+unheard = ("TF_CONFIG", "TF_NUM_INTRAOP_THREADS", "TF_XLA_FLAGS", "XLA_FLAGS")
+for name in unheard:
     os.environ.pop(name, None)
 FASHION_MNIST = os.environ.get("CLOTHINGGAN_DATA", "")
 
@@ -55,6 +59,10 @@ SMALL_BATCHES = {name: dataclasses.replace(preset, batch_size=16) for name, pres
 
 MATPLOTLIBS_FONTS = Path(tempfile.gettempdir(), f"clothinggan-tests-matplotlib-{os.getuid()}")
 
+# As many examples as a property test tries, the same ones each time.
+few = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+fewer = settings(few, max_examples=15)
+
 needs_a_full_device = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has /dev/full")
 
 
@@ -67,6 +75,8 @@ def _own_environment(tmp_path, monkeypatch):
     displays = ("DISPLAY", "WAYLAND_DISPLAY")
     for name in (*displays, "CLOTHINGGAN_DATA", "CLOTHINGGAN_DEBUG", "KERAS_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
+    # What is said once in a process is said once in each test.
+    monkeypatch.setattr(errors, "_noted", set())
     # What is measured here are few images, which need no good eyes.
     monkeypatch.setattr(own_classifier, "STEPS", 5)
 
@@ -133,6 +143,16 @@ def ten_terabytes(name: str):
     return lambda file: file.create_dataset(name, (10**13,), "f4", chunks=(10**6,), compression="gzip")
 
 
+@contextlib.contextmanager
+def refused_in_one_line():
+    said = ""
+    try:
+        yield
+    except ClothingGANError as error:
+        said = str(error)
+    assert said.isprintable()
+
+
 _STARTED: list[subprocess.Popen] = []
 
 
@@ -177,6 +197,31 @@ def windows(monkeypatch):
     monkeypatch.setattr(pyplot, "show", lambda **_: shown.extend(pyplot.get_figlabels()))
     yield shown
     pyplot.close("all")
+
+
+@pytest.fixture(scope="session")
+def faulty_calls(tmp_path_factory) -> Path:
+    """A library that, preloaded, has the file system fail: see scripts/robustness/faulty_calls.c."""
+    if not faulty.is_possible():
+        pytest.skip("a failing file system is made with gcc, on Linux")
+    return faulty.build(tmp_path_factory.mktemp("faulty_calls"))
+
+
+@pytest.fixture
+def on_a_faulty_disk(faulty_calls):
+    """Runs a program in a process whose file system answers calls with errors: FAKE_FLOCK=5 and so on."""
+
+    def run(program: str, *arguments: object, **fakes: int) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-c", program, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LD_PRELOAD": str(faulty_calls), **{k: str(v) for k, v in fakes.items()}},
+            timeout=120,
+            check=False,
+        )
+
+    return run
 
 
 @pytest.fixture

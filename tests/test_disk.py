@@ -146,6 +146,19 @@ def test_a_folder_in_the_place_of_a_file_ends_the_run_with_the_last_file(run_fol
     assert "clothingGANepoch3.h5: is a directory; go on from" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_a_run_goes_on_where_a_network_drive_lacks_what_costs_nothing(tmp_path, faulty_calls, command):
+    lacks = ["FLOCK=524", "FSYNC=22", "FSYNC_DIR=5", "RENAME=95", "CHMOD=1", "LINK=1"]
+    fakes = dict(f"FAKE_{lack}".split("=") for lack in lacks)
+    done = command("train", *SMALL, "--epochs", 1, env={**os.environ, **fakes, "LD_PRELOAD": faulty_calls})
+    assert done.returncode == 0, done.stderr
+    for words in ("knows no locks", "a power cut may cost", "can take another's place"):
+        assert done.stderr.count(words) == 1
+    assert done.stderr.count("\n") == 3
+    assert read_checkpoint(tmp_path / "clothingGANepoch1.h5").record.epoch == 1
+    assert read_checkpoint(tmp_path / "clothingGANlatest.h5").record.epoch == 1
+
+
 @needs_a_full_device
 def test_training_goes_on_without_a_standard_output_that_is_full(tmp_path, monkeypatch, capsys):
     with open("/dev/full", "w") as full:

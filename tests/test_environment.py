@@ -2,14 +2,18 @@
 
 import contextlib
 import os
+import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from conftest import SMALL
 
-from clothinggan import environment
+from clothinggan import environment, train
 from clothinggan.environment import is_installed
+from clothinggan.errors import ClothingGANError
 
 
 def test_importing_the_package_does_not_import_tensorflow():
@@ -96,3 +100,75 @@ def test_macos_is_asked_for_the_name(unknown_system, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(sys, "platform", "darwin")
     assert environment.processor_name() == "Apple M9"
+
+
+SHADOWS = ("queue", "random", "typing", "pkgutil", "tempfile", "json", "numpy", "keras")
+
+
+def test_a_file_of_a_modules_name_where_a_command_is_called_is_nobodys_module(tmp_path, command):
+    for name in SHADOWS:
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('{name}.py was run')")
+    done = command("train", "--epochs", "0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("clothinggan: error: argument --epochs: '0' is not a whole number")
+
+
+IMPORT = """
+import clothinggan
+try: clothinggan.GAN
+except clothinggan.ClothingGANError as error: print(error)
+"""
+
+
+@pytest.mark.parametrize("name", ["queue.py", "numpy/__init__.py"])
+def test_a_file_beside_a_program_that_is_taken_for_a_module_is_named(name, tmp_path):
+    shadow = tmp_path / name
+    shadow.parent.mkdir(exist_ok=True)
+    shadow.write_text("x = 1")
+    (tmp_path / "program.py").write_text(IMPORT)
+    done = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, check=False)
+    path = shadow if shadow.parent == tmp_path else shadow.parent
+    what = f"{path} is taken for the module '{path.stem}' that others need, by its name; give it another one"
+    assert (done.stdout, done.stderr) == (what + "\n", "")
+
+
+@pytest.mark.slow
+def test_warnings_that_are_errors_end_no_run(tmp_path, command):
+    done = command("train", *SMALL, "--epochs", 1, env={**os.environ, "PYTHONWARNINGS": "error"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "clothingGANepoch1.h5").exists()
+
+
+@contextlib.contextmanager
+def limited(size):
+    """Lets this process map no more than so many bytes beyond what it has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS refuses this limit")
+def test_too_little_memory_to_train_is_told_before_the_training(tmp_path, capsys):
+    with limited(700 * 2**20):
+        assert train.main([*SMALL, "--epochs", "1"]) == 1
+    said = capsys.readouterr()
+    assert re.search(
+        r"error: training takes about [\d,]+ MiB of address space more, which the limit of", said.err
+    )
+    assert "raise it (ulimit -v); or train with a smaller --batch-size\n" in said.err
+    assert "training:" not in said.out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS refuses this limit")
+def test_too_little_memory_for_tensorflow_is_told_before_its_import(monkeypatch):
+    monkeypatch.delitem(sys.modules, "tensorflow")
+    with (
+        limited(500 * 2**20),
+        pytest.raises(ClothingGANError, match="TensorFlow takes about 1,280 MiB of address"),
+    ):
+        environment.import_tensorflow()

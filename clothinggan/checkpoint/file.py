@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 _BLOCK_SIZE = 512
 _BLOCK = re.compile(rb"ClothingGAN checkpoint, format (\d{1,9})\nSHA-256 ([0-9a-f]{64})\n")
+_BEGINNING = b"ClothingGAN checkpoint, format "
 _GROUP = "clothinggan"
 _MAX_OVERHEAD = MAX_RECORD_BYTES + 2**21  # bytes of a file that are not its arrays'
 
@@ -291,7 +292,9 @@ def _read_bytes(path: Path) -> bytes:
 def _verified(content: bytes, path: Path) -> bytes | None:
     """The HDF5 part of one of our files once its digest holds, or None for another tool's file."""
     head, image = content[:_BLOCK_SIZE], content[_BLOCK_SIZE:]
-    if not head.startswith(b"ClothingGAN checkpoint, format "):
+    if not head.startswith(_BEGINNING):
+        if content and _BEGINNING.startswith(content):
+            raise DamagedFileError(f"{path} is damaged: it is cut short; use an earlier file")
         return None
     match = _BLOCK.match(head)
     if match and int(match[1]) > FORMAT_VERSION:

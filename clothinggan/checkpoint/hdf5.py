@@ -38,6 +38,7 @@ sys.exit(child_main())"""
 # No code is loaded from a folder of plug-ins because a file names a filter; and NumPy sets memory aside
 # for each thread, which would count against the limit where there are many processors.
 _ENVIRONMENT = {"HDF5_PLUGIN_PRELOAD": "::", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+_ENVIRONMENT["PYTHONWARNINGS"] = "ignore"  # Else its warnings could be errors.
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The folder of a run: what earlier runs have left in it, what this one writes, and how to go on from it."""
 
 import contextlib
-import errno
+import csv
 import fcntl
 import os
 import re
@@ -14,9 +14,20 @@ from pathlib import Path
 from clothinggan import files
 from clothinggan.checkpoint.file import Checkpoint, epoch_in_name, file_name, read_checkpoint
 from clothinggan.checkpoint.record import HISTORY_COLUMNS, Record
-from clothinggan.errors import ClothingGANError, DamagedFileError, MovedFolderError, note
+from clothinggan.errors import (
+    ClothingGANError,
+    DamagedFileError,
+    MovedFolderError,
+    note,
+    note_once,
+    reason,
+    shown,
+)
 from clothinggan.files import TEMPORARY
 from clothinggan.presets import PRESETS
+
+LOCK = ".clothinggan.lock"
+_SPREADSHEET_DIGITS = 15  # that a spreadsheet keeps of a number
 
 
 class RunFolder:
@@ -26,11 +37,15 @@ class RunFolder:
         path: Where it is.
         prefix: What the names of the run's files begin with.
         latest: The file that is written most often.
+        in_turn: The same, and where no file can take another's place a second one: what the run would go on
+            from is not written over.
         last_saved: The last file that the run can go on from, if there is one.
         later: Checkpoints that are further on than the run, to be removed once an epoch of it is saved.
         overwrites: Whether the user lets the run replace what is here; until an epoch of it is done there may
             be files of another run.
         resume_options: What a command that goes on has to be told, since no file says it: values by option.
+
+    The constructor's `replaces` says whether files can be replaced here, and `hold` takes the folder's lock.
     """
 
     def __init__(
@@ -41,14 +56,18 @@ class RunFolder:
         later: list[Path] | None = None,
         overwrites: bool = False,
         resume_options: Mapping[str, object] | None = None,
+        replaces: bool = True,
+        hold: Callable[[], None] = lambda: None,
     ):
         self.path = path
         self.prefix = prefix
         self.latest = path / file_name(prefix, None)
+        self.in_turn = _latest_files(path, prefix)[: 1 if replaces else 2]
         self.last_saved = start
         self.later = later or []
         self.overwrites = overwrites
         self.resume_options = resume_options or {}
+        self._hold = hold
         self._itself = path.stat()
         self._saved_epoch: int | None = None  # the last that this process has saved
         self._written: set[int] = set()
@@ -57,17 +76,36 @@ class RunFolder:
         """Returns the file of an epoch."""
         return self.path / file_name(self.prefix, epoch)
 
-    def make_sure(self) -> None:
+    def make_sure(self, record: Record) -> None:
         """Makes sure that the folder is the one which this run alone may write to.
+
+        A disk that was gone and is back may have given it another number: it is known by what is in it.
+
+        Args:
+            record: Where the run stands.
 
         Raises:
             MovedFolderError: If it was moved away, and another one has its name.
         """
-        if self.path.exists() and not os.path.samestat(self.path.stat(), self._itself):
+        if not self.path.exists() or os.path.samestat(self.path.stat(), self._itself):
+            return
+        if not self._is_back(record):
             raise MovedFolderError(
                 f"{self.path.resolve()} is another folder than the one that this run began to write to, "
-                "which was moved with what the run has saved; resume there"
+                "which was moved, or is on a disk that is gone, with what the run has saved; resume there"
             )
+        self._hold()
+        self._itself = self.path.stat()
+
+    def _is_back(self, record: Record) -> bool:
+        """Whether what has the folder's name holds the last file that the run has saved there."""
+        if self.last_saved is None or self.last_saved.parent.resolve() != self.path.resolve():
+            return False
+        try:
+            saved = read_checkpoint(self.last_saved).record
+        except ClothingGANError:
+            return False
+        return saved is not None and saved.leads_to(record)
 
     def save(self, record: Record, write: Callable[[Path], None]) -> Path | None:
         """Writes the file to go on from, and a numbered one where that is due, whose path it returns.
@@ -76,14 +114,15 @@ class RunFolder:
             record: Where the run stands.
             write: Writes a checkpoint to a path.
         """
-        self.make_sure()
+        self.make_sure(record)
         if record.step_in_epoch == 0 and record.is_milestone():
             return self._save_numbered(record, write)
-        write(self.latest)
-        self._note_saved(self.latest, record)
+        latest = self._next_latest()
+        write(latest)
+        self._note_saved(latest, record)
         # In mid-epoch there is not much yet: --overwrite that was a mistake has cost no numbered file.
         if record.step_in_epoch == 0:
-            self._take_over(self.latest)
+            self._take_over(latest)
         return None
 
     def _save_numbered(self, record: Record, write: Callable[[Path], None]) -> Path:
@@ -96,15 +135,22 @@ class RunFolder:
         write(path)
         self._note_saved(path, record)
         self._written.add(record.epoch)
-        files.copy(path, self.latest)
-        self._take_over(path, self.latest)
+        latest = self._next_latest()
+        files.copy(path, latest)
+        self._take_over(path, latest)
         # What is to be deleted is in the record just saved: a run cut off here deletes it later.
         surplus = record.numbered[: -record.keep] if record.keep else []
         for epoch in surplus:
             if epoch in self._written or self._is_of(record, self.numbered(epoch)):
-                self.numbered(epoch).unlink(missing_ok=True)
+                _remove(self.numbered(epoch))
         record.numbered = record.numbered[len(surplus) :]
         return path
+
+    def _next_latest(self) -> Path:
+        """The latest file to write: not the one to go on from, where that would be written over in place."""
+        if len(self.in_turn) == 1 or self.last_saved is None:
+            return self.latest
+        return next(file for file in self.in_turn if file.resolve() != self.last_saved.resolve())
 
     def keep_best(self, source: Path) -> Path:
         """Keeps a file that was just saved as the run's best; returns its path."""
@@ -198,7 +244,12 @@ def open_run_folder(
             run's, and `overwrite` was not said.
     """
     files.prepare_folder(path)
-    with lock_folder(path):
+    with contextlib.ExitStack() as locks:
+
+        def hold() -> None:
+            locks.enter_context(lock_folder(path))
+
+        hold()
         later = find_later(path, prefix, record, start)
         foreign = find_foreign(path, prefix, record, start)
         if not overwrite:
@@ -208,7 +259,16 @@ def open_run_folder(
                 f"--overwrite: {foreign.name} is not of this run as far as can be told; "
                 "when an epoch is done history.csv and losses.png are replaced"
             )
-        yield RunFolder(path, prefix, start, later, overwrite, resume_options)
+        history = path / "history.csv"
+        if record and record.history and not foreign and history.exists() and _is_edited(history, record):
+            note(f"{history.name} is not as a run writes it: the next epoch writes it anew, from the .h5")
+        if refusal := files.renaming_refused(path):
+            both = " and ".join(file.name for file in _latest_files(path, prefix))
+            note(
+                f"no file in {shown(path.resolve())} can take another's place ({reason(refusal)}): {both} "
+                "are written in turn, so that one is whole; other files may be cut short where the run is"
+            )
+        yield RunFolder(path, prefix, start, later, overwrite, resume_options, not refusal, hold)
 
 
 def _refuse_others(out: Path, later: list[Path], foreign: Path | None) -> None:
@@ -228,29 +288,60 @@ def _refuse_others(out: Path, later: list[Path], foreign: Path | None) -> None:
 def lock_folder(folder: Path) -> Iterator[None]:
     """Keeps every other run out of ``folder`` while the block runs, and clears up after killed ones.
 
-    The lock is the operating system's, on the folder itself: it goes when the process goes, however it
-    ends. On a file system that knows no locks the run goes on without one.
+    The lock is the operating system's: it goes when the process goes, however it ends. On a file system that
+    knows no locks the run goes on without one, and says so once.
 
     Raises:
         ClothingGANError: If another run is writing to the folder.
     """
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = _locked(folder)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ClothingGANError(
-                f"another run is writing to {folder.resolve()}; name another folder with --out"
-            ) from error
-        except OSError as error:
-            if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EBADF):
-                raise
         for temporary in [*folder.glob(f"{TEMPORARY}*"), *folder.glob(f"images/{TEMPORARY}*")]:
             if not _is_being_written(temporary):
-                temporary.unlink(missing_ok=True)
+                _remove(temporary)
         yield
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _locked(folder: Path) -> int | None:
+    """Returns a descriptor that holds the lock until it is closed; None where the file system has none.
+
+    It is on the folder itself. NFS, which locks only what is open for writing, gets a hidden file for it.
+    """
+    for path, flags in ((folder, os.O_RDONLY), (folder / LOCK, os.O_RDWR | os.O_CREAT)):
+        descriptor = None
+        try:
+            descriptor = os.open(path, flags, 0o666)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if descriptor is not None:
+                os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                raise ClothingGANError(
+                    f"another run is writing to {folder.resolve()}; name another folder with --out"
+                ) from error
+            answer = reason(error)
+        else:
+            return descriptor
+    with contextlib.suppress(OSError):
+        (folder / LOCK).unlink(missing_ok=True)
+    where = shown(folder.resolve())
+    note_once(
+        f"lock {where}",
+        f"{where} knows no locks ({answer}): two runs in it are not kept apart; start no other one there "
+        "while this one lasts",
+    )
+    return None
+
+
+def _remove(path: Path) -> None:
+    """Removes a file that is of no more use; where that is refused it stays, which costs its room alone."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        note_once(f"remove {path}", f"cannot remove {shown(path)}: {reason(error)}")
 
 
 def _is_being_written(temporary: Path) -> bool:
@@ -265,6 +356,12 @@ def _is_being_written(temporary: Path) -> bool:
     except PermissionError:
         return True  # It is somebody else's.
     return True
+
+
+def _latest_files(folder: Path, prefix: str) -> list[Path]:
+    """The file that a run writes most often, and the one that it writes in turn with it where it must."""
+    latest = folder / file_name(prefix, None)
+    return [latest, latest.with_stem(f"{latest.stem}2")]
 
 
 @dataclass(frozen=True, order=True)
@@ -304,22 +401,24 @@ def find_checkpoints(
         # A link may lead to where nothing is any more.
         if (epoch := epoch_in_name(path)) is not None and path.exists()
     ]
-    latest = folder / file_name(prefix, None)
-    if latest.exists():
+    # Asked for by name: a listing may lag behind.
+    for latest in filter(Path.exists, _latest_files(folder, prefix)):
         try:
             content = read_checkpoint(latest)
         except ClothingGANError as error:
             pass_over(error)
+            continue
+        if record := content.record:
+            found.append(Found(record.epoch, record.step_in_epoch, latest, content))
         else:
-            if record := content.record:
-                found.append(Found(record.epoch, record.step_in_epoch, latest, content))
-            else:
-                pass_over(ClothingGANError(f"{latest} holds a generator alone; go on from it with --weights"))
+            pass_over(ClothingGANError(f"{latest} holds a generator alone; go on from it with --weights"))
     return sorted(found)
 
 
 def find_furthest(folder: Path, model: str | None = None) -> Checkpoint:
     """Returns the checkpoint in a folder whose run has come furthest; files that are passed over are named.
+
+    Those are passed over that cannot be read: damaged, empty or cut short.
 
     Args:
         folder: Where to look.
@@ -352,7 +451,13 @@ def find_furthest(folder: Path, model: str | None = None) -> Checkpoint:
             "with --weights"
         )
     (checkpoints,) = runs.values()
-    return checkpoints[-1].read()
+    while len(checkpoints) > 1:
+        try:
+            return checkpoints[-1].read()
+        except ClothingGANError as error:
+            pass_over(error)
+            checkpoints.pop()
+    return checkpoints[0].read()
 
 
 def _find_unknown(folder: Path) -> dict[str, list[Found]]:
@@ -363,7 +468,7 @@ def _find_unknown(folder: Path) -> dict[str, list[Found]]:
 
 
 def find_later(folder: Path, prefix: str, record: Record | None, start: Path | None) -> list[Path]:
-    """The checkpoints in a folder that are further on than a run is, the furthest last.
+    """The checkpoints in a folder that are further on than a run is, up to the furthest that is not damaged.
 
     Args:
         folder: Where to look.
@@ -373,7 +478,20 @@ def find_later(folder: Path, prefix: str, record: Record | None, start: Path | N
     """
     position = (record.epoch, record.step_in_epoch) if record else (-1, 0)
     found = [file for file in find_checkpoints(folder, prefix) if not _is_same(file.path, start)]
-    return [file.path for file in found if (file.epoch, file.step_in_epoch) > position]
+    later = [file for file in found if (file.epoch, file.step_in_epoch) > position]
+    while later and _is_damaged(later[-1]):
+        later.pop()
+    return [file.path for file in later]
+
+
+def _is_damaged(file: Found) -> bool:
+    try:
+        file.read()
+    except DamagedFileError:
+        return True
+    except ClothingGANError:
+        return False  # It may be of a newer version, or somebody else's.
+    return False
 
 
 def find_foreign(folder: Path, prefix: str, record: Record | None, start: Path | None) -> Path | None:
@@ -386,9 +504,9 @@ def find_foreign(folder: Path, prefix: str, record: Record | None, start: Path |
         others = preset.file_prefix != prefix and not at_home
         if others and (found := find_checkpoints(folder, preset.file_prefix)):
             return found[-1].path
-    latest = folder / file_name(prefix, None)
-    if latest.exists() and not _is_same(latest, start) and not _is_no_loss(latest, record):
-        return latest
+    for latest in filter(Path.exists, _latest_files(folder, prefix)):
+        if not _is_same(latest, start) and not _is_no_loss(latest, record):
+            return latest
     history = folder / "history.csv"
     # A run in its first epoch was let begin here, beside whatever there is.
     begun_here = at_home and not record.history
@@ -404,17 +522,49 @@ def find_foreign(folder: Path, prefix: str, record: Record | None, start: Path |
 def _may_be_of(history: Path, record: Record | None) -> bool:
     """Whether a `history.csv` may be of a run that stands at `record`, or was further and went back to there.
 
-    Other runs write files of this name, and other tools too.
+    Other runs write files of this name, and other tools too. A spreadsheet may have saved it anew.
     """
-    with history.open("rb") as file:
-        header = file.readline(1000)
-        if header and not header.startswith(",".join(HISTORY_COLUMNS).encode()):
-            return False
-        rows = file.readlines()
+    content = history.read_bytes().strip(b"\0")  # Zeros are what some file systems leave after a power cut.
+    if ",".join(HISTORY_COLUMNS).encode().startswith(content):
+        return True
+    header, *rows = _read_table(content)
+    if header[: len(HISTORY_COLUMNS)] != HISTORY_COLUMNS:
+        return False
+    if rows and len(rows[-1]) < len(HISTORY_COLUMNS):
+        rows[-1].pop()  # The run was cut off while it wrote this.
     if not record or not record.history:
         return len(rows) <= 1  # As much is left of a run that was killed before its first save.
-    known = [f"{entry['epoch']},{entry['d_loss']},".encode() for entry in record.history]
-    return all(row.startswith(start) for row, start in zip(rows, known, strict=False))
+    numbers = [[entry[name] for name in ("epoch", "d_loss", "g_loss")] for entry in record.history]
+    return all(all(map(_may_mean, row, known)) for row, known in zip(rows, numbers, strict=False))
+
+
+def _is_edited(history: Path, record: Record) -> bool:
+    """Whether a `history.csv` of a run is not as the run has written it."""
+    _, *rows = history.read_bytes().splitlines(keepends=True) or [b""]
+    known = [f"{entry['epoch']},{entry['d_loss']},{entry['g_loss']}," for entry in record.history]
+    return not all(row.startswith(start.encode()) for row, start in zip(rows, known, strict=False))
+
+
+def _read_table(content: bytes) -> list[list[str]]:
+    """The cells of a CSV file with commas, or as spreadsheets write it: any separator, a byte order mark."""
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    lines = content.decode(encoding, "replace").splitlines()
+    separator = max(",;\t", key="".join(lines[:1]).count)
+    try:
+        return [row for row in csv.reader(lines, delimiter=separator) if any(row)] or [[]]
+    except csv.Error:
+        return [[]]
+
+
+def _may_mean(text: str, number: float) -> bool:
+    """Whether a text may be a number as a spreadsheet shows it: rounded, with whatever between the digits."""
+    digits = re.sub(r"\D", "", re.split("[eE]", text)[0]).lstrip("0")
+    count = min(len(digits), _SPREADSHEET_DIGITS)
+    if count == 0:
+        return number == 0
+    exact = f"{abs(number):.{count - 1}e}".partition("e")[0].replace(".", "")
+    # Further digits may be cut off or rounded.
+    return abs(int(digits[:count]) - int(exact)) <= (len(digits) >= _SPREADSHEET_DIGITS)
 
 
 def _is_no_loss(latest: Path, record: Record | None) -> bool:

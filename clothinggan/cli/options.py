@@ -22,7 +22,7 @@ from clothinggan.data import sources
 from clothinggan.data.sources import Dataset
 from clothinggan.distributed.cluster import STRATEGIES, Cluster, check_source
 from clothinggan.distributed.rendezvous import SECONDS_TO_WAIT
-from clothinggan.environment import import_tensorflow
+from clothinggan.environment import import_tensorflow, warnings_end_nothing
 from clothinggan.errors import ClothingGANError, explain, first_line, shown
 from clothinggan.presets import DEFAULT_PRESET, PRESETS
 
@@ -324,7 +324,7 @@ def reporting_errors(command: Callable[[], int], trains: bool = False) -> int:
         The exit status: what the command returns, that of its error, 130 after an interruption.
     """
     try:
-        with output.standard_streams(needs_reader=trains) as standard_output:
+        with warnings_end_nothing(), output.standard_streams(needs_reader=trains) as standard_output:
             status = command()
         return status or (FAILED if standard_output.lost else 0)
     except KeyboardInterrupt:

@@ -1,17 +1,21 @@
 """Kills training runs at random moments, and shows that nothing of them is lost.
 
-    python scripts/robustness/crash_test.py --kills 200 --seed 0
+    python scripts/robustness/crash_test.py --kills 1000 --seed 0 --results kills.json
+    python scripts/robustness/crash_test.py --kills 200 --precision bfloat16 --results kills.json
 
-A run trains on a few drawn garments and writes its files after every epoch. Real processes of `train`, and
-then of `resume`, are ended with SIGKILL: most of them a random moment after a hidden temporary file has
-appeared, which is often inside a save; the others at any moment after the start. After each kill, every
-file that stands under its own name must open. The next process goes on, until the run is complete; then
-its last checkpoint must equal, bit for bit, that of a run that was never cut off, and so must its history
-but for the seconds. Whether a kill fell inside a save is seen afterwards: a new temporary file is left over.
+The designs take turns, `KILLS_OF_A_TURN` kills each; what a turn has found is kept, and a script that was
+cut off goes on with the next. A run trains on a few drawn garments and writes its files after every epoch.
+Real processes of `train`, and then of `resume`, are ended with SIGKILL: most of them a random moment after
+a hidden temporary file has appeared, which is often inside a save; the others at any moment after the
+start. After each kill, every file that stands under its own name must open. The next process goes on, until
+the run is complete; then its last checkpoint must equal, bit for bit, that of a run that was never cut off,
+and so must its history but for the seconds. Whether a kill fell inside a save is seen afterwards: a new
+temporary file is left over.
 """
 
 import argparse
 import csv
+import math
 import os
 import random
 import signal
@@ -20,8 +24,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +35,18 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from checkout import CHECKOUT
 from compare_files import CLOCKS, differences
+from kept_results import Results
 
 from clothinggan.checkpoint.file import read_checkpoint
+from clothinggan.checkpoint.record import PRECISIONS
 from clothinggan.data.sample import make_split
 from clothinggan.errors import ClothingGANError
+from clothinggan.presets import PRESETS
 
+KILLS_OF_A_TURN = 20
 LAST_EPOCH = 12
-LAST_FILE = f"clothingGANepoch{LAST_EPOCH}.h5"
 GARMENTS = 4
-TRAIN = ["train", "--epochs", str(LAST_EPOCH), "--batch-size", "2", "--save-every", "1"]
+TRAIN = ["--epochs", str(LAST_EPOCH), "--batch-size", "2", "--save-every", "1", "--previews", "0"]
 SAVES_AIMED_AT = 8  # A process is let live for one to this many temporary files: about two epochs.
 SHARE_INSIDE_SAVES = 0.75  # of the kills are aimed there; not all of them hit.
 SAVE_SECONDS = 0.04  # about how long a temporary file stays
@@ -61,10 +70,11 @@ class Tally:
 class Lane:
     """One run after another, killed again and again, until there have been enough kills."""
 
-    def __init__(self, folder: Path, data: Path, reference: Path, kills: int, seed: int):
+    def __init__(self, folder: Path, options: list[str], reference: Path, kills: int, seed: int):
         self.folder = folder
-        self.data = data
+        self.options = options
         self.reference = reference
+        self.last_file = _last_file(reference).name
         self.kills = kills
         self.random = random.Random(seed)
         self.tally = Tally()
@@ -84,7 +94,7 @@ class Lane:
         while not complete:
             # Of an earlier kill, if this process is killed before it has cleared up.
             earlier = _temporary_files(folder)
-            process = start(folder, self.data)
+            process = start(folder, self.options)
             if self.tally.kills < self.kills:
                 self._await_moment(process, folder)
                 process.kill()
@@ -97,7 +107,7 @@ class Lane:
                 raise Lost(f"{folder}: status {process.returncode}, leaving {left_over}: {said.strip()}")
             self._open_all(folder)
             # A process that is killed after the last save has nothing left to do.
-            complete = (folder / LAST_FILE).exists()
+            complete = (folder / self.last_file).exists()
             print(f"{folder.name} of {folder.parent.name}: {self.tally}", file=sys.stderr)
         self._compare(folder)
 
@@ -129,17 +139,24 @@ class Lane:
             self.tally.files_opened += 1
 
     def _compare(self, folder: Path) -> None:
-        differing = differences(folder / LAST_FILE, self.reference / LAST_FILE)
+        differing = differences(folder / self.last_file, self.reference / self.last_file)
         if differing:
-            raise Lost(f"{folder / LAST_FILE} differs from the run never cut off: {', '.join(differing)}")
+            raise Lost(
+                f"{folder / self.last_file} differs from the run never cut off: {', '.join(differing)}"
+            )
         if _rows(folder) != _rows(self.reference):
             raise Lost(f"{folder / 'history.csv'} differs from that of the run never cut off")
 
 
-def start(folder: Path, data: Path) -> subprocess.Popen:
-    """Starts a process that trains in a folder: from where it stands, or from the start."""
+def _last_file(folder: Path) -> Path:
+    (found,) = folder.glob(f"*epoch{LAST_EPOCH}.h5")
+    return found
+
+
+def start(folder: Path, options: list[str]) -> subprocess.Popen:
+    """Starts a process that trains in a folder: from where it stands, or with options from the start."""
     # What a kill within the first save has left is hidden, and nothing to go on from.
-    command = ["resume"] if any(folder.glob("[!.]*.h5")) else [*TRAIN, "--data", str(data)]
+    command = ["resume"] if any(folder.glob("[!.]*.h5")) else ["train", *TRAIN, *options]
     return subprocess.Popen(
         [sys.executable, "-m", f"clothinggan.{command[0]}", *command[1:], "--out", str(folder)],
         cwd=CHECKOUT,
@@ -186,7 +203,9 @@ def _wait(process: subprocess.Popen, seconds: float) -> None:
         return
 
 
-def crash_test(kills: int, seed: int, jobs: int, folder: Path) -> Tally:
+def crash_test(
+    kills: int, seed: int, jobs: int, folder: Path, model: str = "clothing", precision: str = "float32"
+) -> Tally:
     """Kills `kills` processes, `jobs` at a time, working in a folder; returns what happened.
 
     Raises:
@@ -194,23 +213,29 @@ def crash_test(kills: int, seed: int, jobs: int, folder: Path) -> Tally:
     """
     # A process reads a few garments sooner than it draws all of the sample.
     data = folder / "garments.npz"
-    np.savez(data, x_train=make_split("train")[0][:GARMENTS])
+    garments, labels = make_split("train")
+    np.savez(data, x_train=garments[:GARMENTS], y_train=labels[:GARMENTS])
+    options = ["--data", str(data), "--model", model, "--precision", precision]
     reference = folder / "never_cut_off"
     reference.mkdir()
-    process = start(reference, data)
+    process = start(reference, options)
     _, said = process.communicate()
     if process.returncode:
         raise Lost(f"the run that is not cut off fails: {said.strip()}")
     shares = [kills // jobs + (lane < kills % jobs) for lane in range(jobs)]
     lanes = [
-        Lane(folder / f"lane{number}", data, reference, share, seed * 1000 + number)
+        Lane(folder / f"lane{number}", options, reference, share, seed * 1000 + number)
         for number, share in enumerate(shares)
     ]
     with ThreadPoolExecutor(jobs) as threads:
         tallies = list(threads.map(Lane.execute, lanes))
+    return _total(tallies)
+
+
+def _total(tallies: Sequence[Tally]) -> Tally:
     return Tally(
         kills=sum(tally.kills for tally in tallies),
-        inside=sum((tally.inside for tally in tallies), Counter()),
+        inside=sum((Counter(tally.inside) for tally in tallies), Counter()),
         completed=sum(tally.completed for tally in tallies),
         files_opened=sum(tally.files_opened for tally in tallies),
     )
@@ -224,21 +249,47 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200, help="how many processes to kill (default: 200)")
     parser.add_argument("--seed", type=int, default=0, help="decides the moments (default: 0)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
+    parser.add_argument("--model", nargs="+", choices=list(PRESETS), default=list(PRESETS))
+    parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
+    parser.add_argument("--results", type=Path, help="a JSON file to keep the results in, and to go on from")
     arguments = parser.parse_args()
-    began = time.monotonic()
+    results = Results(arguments.results)
+    tallies: dict[str, list[Tally]] = {}
+    lost = 0
+    for turn in range(math.ceil(arguments.kills / KILLS_OF_A_TURN)):
+        model = arguments.model[turn % len(arguments.model)]
+        kills = min(KILLS_OF_A_TURN, arguments.kills - turn * KILLS_OF_A_TURN)
+        name = f"{model}, {arguments.precision}, seed {arguments.seed}, turn {turn}, {kills} kills"
+        if name not in results:
+            results.put(name, _take_turn(model, kills, arguments.seed * 10_000 + turn, arguments))
+        found = results.found[name]
+        if "lost" in found:
+            lost += 1
+            print(f"LOST: {name}: {found['lost']}")
+        else:
+            tallies.setdefault(model, []).append(Tally(**found))
+    for model, found in tallies.items():
+        print(f"{model}, {arguments.precision}: {_described(_total(found))}")
+    print(f"in all: {_described(_total(list(chain(*tallies.values()))))}; {lost} turns lost something")
+    return int(lost > 0)
+
+
+def _take_turn(model: str, kills: int, seed: int, arguments: argparse.Namespace) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="clothinggan-crash-") as folder:
         try:
-            tally = crash_test(arguments.kills, arguments.seed, arguments.jobs, Path(folder))
+            tally = crash_test(kills, seed, arguments.jobs, Path(folder), model, arguments.precision)
         except Lost as lost:
-            print(f"LOST: {lost}")
-            return 1
+            return {"lost": str(lost)}
+        return {**vars(tally), "inside": dict(tally.inside)}
+
+
+def _described(tally: Tally) -> str:
     inside = ", ".join(f"{count} in {ending[1:]}" for ending, count in sorted(tally.inside.items()))
-    print(
+    return (
         f"{tally.kills} kills, {tally.inside.total()} of them inside a save ({inside}); "
         f"{tally.files_opened} files opened; {tally.completed} runs went on to the end and equal the one "
-        f"never cut off, bit for bit; {(time.monotonic() - began) / 60:.0f} minutes"
+        "never cut off, bit for bit"
     )
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Feeds thousands of damaged files to the readers: each is read or refused with one line, and soon.
 
-    python scripts/robustness/fuzz.py --h5 10000 --data 10000 --seed 0
+    python scripts/robustness/fuzz.py --h5 100000 --data 100000 --seed 0 --results fuzz.json
+
+What is found is kept after every `BLOCK` cases, and a script that was cut off goes on with the next ones.
 
 The files begin sound and small: our own checkpoints, generators as Keras 3 and Keras 2 (tf-keras) save
 them in HDF5, in .keras archives and as weights alone (for which it needs what `pip install -e '.[test]'`
@@ -15,8 +17,8 @@ building the generator and drawing two images; or `data.sources.load`. One thing
 that parses HDF5 is forked from a process that has imported h5py already, where the command starts a new
 Python. It runs the same function under the same limits. One .h5 in `COMMAND_EVERY`, and the last, is given to
 a real command, `display` or `resume`, as well. Anything but a result or a ClothingGANError that names the
-file, or the folder of a picture, is a failure: another exception, an end of the process, or more than
-`MAX_SECONDS`.
+file, or the folder of a picture, is a failure: another exception, an end of the process, more than
+`MAX_SECONDS`, or a file that is written beside the case or into the folder that the process works in.
 """
 
 import argparse
@@ -47,6 +49,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import h5py  # Imported here once for all the processes that are forked to parse.
 import numpy as np
+from kept_results import Results
 from PIL import Image
 
 from clothinggan.checkpoint import hdf5
@@ -60,6 +63,7 @@ from clothinggan.presets import PRESETS
 
 MAX_SECONDS = 10.0  # of processor time, which a busy machine does not stretch
 COMMAND_EVERY = 500
+BLOCK = 5_000  # cases, after which what they came to is kept
 _COMMAND_SECONDS = 100.0
 _STALLED_SECONDS = 120.0  # more than a command may take: its worker reports that it did not end
 _KERAS_2 = """
@@ -76,6 +80,12 @@ labels = keras.Input((1,), dtype="int32")
 rows = layers.Flatten()(layers.Embedding(4, 5)(labels))
 vectors = keras.Input((5,))
 keras.Model([vectors, labels], model(layers.Multiply()([vectors, rows]))).save("two_inputs.h5")
+norm = lambda: [layers.BatchNormalization(momentum=0.9), layers.ReLU()]
+keras.Sequential([
+    layers.Dense(6272, use_bias=False, input_dim=74), layers.Reshape((7, 7, 128)), *norm(),
+    layers.Conv2DTranspose(64, 4, strides=2, padding="same", use_bias=False), *norm(),
+    layers.Conv2DTranspose(1, 6, strides=2, padding="same", activation="sigmoid"),
+]).save_weights("alone_2.h5")
 """
 _EXTREMES = [0, -1, 1, 2, 2**31, 2**63, -(2**63), 10**12, 10**15, 10**30, 0.5, 1e308, True, None, [], {}]
 _EXTREMES += ["", "x", "Lambda", "os.system", "../../x", "\x1b[2J\n", "relu", "valid", [None, 5], [[]]]
@@ -159,6 +169,11 @@ def sound_data_files() -> list[tuple[str, bytes]]:
         (name, idx(drawn)),
         (f"{name}.gz", gzip.compress(idx(drawn), mtime=0)),
         (f"{name}.gz", gzip.compress(idx(blank), mtime=0)),
+        (
+            name,
+            b"\0\0\x0d\x03" + np.array(drawn.shape, ">u4").tobytes() + (drawn / 255).astype(">f4").tobytes(),
+        ),
+        ("other_train.csv", csv(labelled, names.replace(",", ";"), ";")),
         ("some.npz", npz(np.savez, x_train=drawn, y_train=np.arange(6), x_test=drawn, y_test=np.arange(6))),
         ("some.npz", npz(np.savez_compressed, x_train=drawn, y_train=np.arange(6))),
         ("some.npz", npz(np.savez_compressed, x_train=blank)),
@@ -399,7 +414,7 @@ class Parsers:
     TimeoutExpired = subprocess.TimeoutExpired
 
     def __init__(self, folder: Path):
-        self._files = [folder / name for name in ("image", "stdout", "stderr")]
+        self._files = [folder / name for name in ("image", "stdout", "stderr")]  # as in _PARSERS_FILES
         request, self._request = os.pipe()
         self._answer, answer = os.pipe()
         if os.fork() == 0:
@@ -471,7 +486,8 @@ def try_h5_cases(numbers: range, seed: int, folder: Path) -> Iterator[tuple[int,
     images = store / "images.npz"
     np.savez(images, x_train=np.zeros((128, 28, 28), np.uint8))
     # Weights alone take the longest: all designs are built for them.
-    names = [*["ours.h5"] * 4, *[name for name in sound if "alone" not in name] * 2, "alone.weights.h5"]
+    alone = [name for name in sound if "alone" in name]
+    names = [*["ours.h5"] * 8, *[name for name in sound if name not in alone] * 4, *alone]
     for number in numbers:
         chance = random.Random(f"{seed} h5 {number}")
         name = chance.choice(names)
@@ -486,33 +502,43 @@ def try_h5_cases(numbers: range, seed: int, folder: Path) -> Iterator[tuple[int,
 
 
 def _reported(attempt: Callable[[Path], str], path: Path, prefix: str = "") -> str:
+    before = _files(path)
     try:
-        return f"{prefix}{attempt(path)}"
+        outcome = attempt(path)
+        if written := _files(path) ^ before:
+            raise Failure(f"files were written: {', '.join(sorted(written))}")
+        return f"{prefix}{outcome}"
     except Failure as failure:
         return f"{_FAILED}{prefix}{failure}"
 
 
+def _files(path: Path) -> set[str]:
+    """What there is beside a file, and in the folder that this process works in."""
+    return {*os.listdir(path.parent), *os.listdir()} - _PARSERS_FILES
+
+
+_PARSERS_FILES = {"image", "stdout", "stderr"}
 TRIALS = {"data": try_data_cases, "h5": try_h5_cases}
 _FAILED = "FAILED: "
 
 
-def fuzz(kind: str, count: int, seed: int, folder: Path) -> tuple[Counter, list[str]]:
-    """Tries `count` cases in a worker process, and a new one where it dies.
+def fuzz(kind: str, numbers: range, seed: int, folder: Path) -> tuple[Counter, list[str]]:
+    """Tries the cases of these numbers in a worker process, and in a new one where it dies.
 
     Returns:
         How often each outcome came, and the failures.
     """
     outcomes: Counter = Counter()
     failures: list[str] = []
-    following = 0
-    while following < count:
+    following, end = numbers.start, numbers.stop
+    while following < end:
         reader, writer = os.pipe()
         worker = os.fork()
         if worker == 0:
             os.close(reader)
             try:
                 with open(writer, "w") as reports:
-                    for number, outcome in TRIALS[kind](range(following, count), seed, folder):
+                    for number, outcome in TRIALS[kind](range(following, end), seed, folder):
                         print(json.dumps([number, outcome]), file=reports, flush=True)
             except BaseException:
                 traceback.print_exc()
@@ -532,7 +558,7 @@ def fuzz(kind: str, count: int, seed: int, folder: Path) -> tuple[Counter, list[
                     outcomes[outcome] += 1
         os.kill(worker, signal.SIGKILL)
         status = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
-        if following < count:
+        if following < end:
             failures.append(
                 f"{kind} case {following}: the process ended with {status}, or was killed as it hung"
             )
@@ -547,17 +573,28 @@ def main() -> int:
     parser.add_argument("--h5", type=int, default=10_000, help="how many .h5 files (default: 10000)")
     parser.add_argument("--data", type=int, default=10_000, help="how many data files (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, help="decides all of them (default: 0)")
+    parser.add_argument("--results", type=Path, help="a JSON file to keep the results in, and to go on from")
     arguments = parser.parse_args()
     if not is_installed("tf_keras"):
         raise SystemExit("fuzz.py takes files of Keras 2 to pieces; get it with: pip install -e '.[test]'")
+    results = Results(arguments.results)
     failed = False
     for kind in ("data", "h5"):
-        began = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="clothinggan-fuzz-") as folder:
-            outcomes, failures = fuzz(kind, getattr(arguments, kind), arguments.seed, Path(folder))
-        print(f"{getattr(arguments, kind):,} {kind} files in {(time.monotonic() - began) / 60:.0f} minutes:")
-        for outcome, count in sorted(outcomes.items()):
-            print(f"  {count:6,} {outcome}")
+        count = getattr(arguments, kind)
+        outcomes: Counter = Counter()
+        failures: list[str] = []
+        for first in range(0, count, BLOCK):
+            numbers = range(first, min(first + BLOCK, count))
+            name = f"{kind}, seed {arguments.seed}, cases {first} to {numbers[-1]}"
+            if name not in results:
+                with tempfile.TemporaryDirectory(prefix="clothinggan-fuzz-") as folder:
+                    came, failing = fuzz(kind, numbers, arguments.seed, Path(folder))
+                results.put(name, {"outcomes": dict(sorted(came.items())), "failures": failing})
+            outcomes.update(results.found[name]["outcomes"])
+            failures += results.found[name]["failures"]
+        print(f"{count:,} {kind} files:")
+        for outcome, times in sorted(outcomes.items()):
+            print(f"  {times:6,} {outcome}")
         print(f"  {len(failures):6,} failures", flush=True)
         failed = failed or bool(failures)
     return int(failed)

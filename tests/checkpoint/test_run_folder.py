@@ -2,6 +2,8 @@
 
 import dataclasses
 import errno
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +17,7 @@ from clothinggan import files
 from clothinggan.checkpoint import run_folder
 from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.checkpoint.restore import load_generator
-from clothinggan.errors import ClothingGANError
+from clothinggan.errors import ClothingGANError, MovedFolderError
 
 
 def test_checkpoints_are_ordered_by_how_far_they_came(small_run):
@@ -44,6 +46,44 @@ def test_a_latest_file_without_a_run_is_passed_over(small_run, tmp_path):
     passed_over = []
     assert run_folder.find_checkpoints(tmp_path, "clothingGAN", passed_over.append) == []
     assert [f"{latest} holds a generator alone" in str(error) for error in passed_over] == [True]
+
+
+def test_the_latest_file_is_found_where_a_listing_lags_behind(small_run, monkeypatch):
+    monkeypatch.setattr(Path, "glob", lambda *_: iter(()))
+    assert run_folder.find_furthest(small_run).path.name == "clothingGANlatest.h5"
+    later = run_folder.find_later(small_run, "clothingGAN", None, None)
+    assert [path.name for path in later] == ["clothingGANlatest.h5"]
+
+
+@pytest.fixture
+def short_run(small_run, tmp_path):
+    """A folder with the first two files of a run."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for epoch in (1, 2):
+        shutil.copy(small_run / f"clothingGANepoch{epoch}.h5", folder)
+    return folder
+
+
+@pytest.mark.parametrize("size", [0, 10, 400, 1_000_000])
+def test_a_furthest_file_that_is_empty_or_cut_short_is_passed_over(size, short_run, capsys):
+    furthest = short_run / "clothingGANepoch2.h5"
+    furthest.write_bytes(furthest.read_bytes()[:size])
+    found = run_folder.find_furthest(short_run)
+    assert found.path.name == "clothingGANepoch1.h5"
+    said = capsys.readouterr().err
+    assert said.startswith(f"passing over a file: {furthest} is ")
+    assert said.count("\n") == 1
+    # It is in no run's way either.
+    assert run_folder.find_later(short_run, "clothingGAN", found.record, found.path) == []
+
+
+def test_where_all_files_are_damaged_the_last_that_was_tried_is_refused(short_run, capsys):
+    for path in short_run.iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(ClothingGANError, match=r"clothingGANepoch1\.h5 is empty"):
+        run_folder.find_furthest(short_run)
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def standing(small_run, epoch, step_in_epoch=0, **changes):
@@ -184,6 +224,58 @@ def test_a_history_of_another_tool_is_found(content, is_of_a_run, tmp_path):
     assert run_folder.find_foreign(tmp_path, "clothingGAN", None, None) == (None if is_of_a_run else history)
 
 
+def as_a_spreadsheet_saves_it(text, digits=15, separator=";", point=",", ends="\r\n"):
+    def shown(cell):
+        number = re.fullmatch(r"\d+\.\d+", cell)
+        return f"{float(cell):.{digits}g}".replace(".", point) if number else cell
+
+    rows = [separator.join(map(shown, line.split(","))) for line in text.splitlines()]
+    return "\ufeff" + ends.join([*rows, ""])
+
+
+SPREADSHEETS = {
+    "semicolons": as_a_spreadsheet_saves_it,
+    "fewer digits": lambda text: as_a_spreadsheet_saves_it(text, digits=3),
+    "tabs": lambda text: as_a_spreadsheet_saves_it(text, separator="\t", point=".", ends="\n"),
+    "no points": lambda text: as_a_spreadsheet_saves_it(text, point="")[1:],
+}
+CUT_SHORT = {
+    "in a row": lambda text: text[:-30],
+    "in the first line": lambda text: text[:20],
+    "zeros": lambda _: "\0" * 100,
+}
+
+
+@pytest.fixture
+def history(small_run, tmp_path, request):
+    """A history.csv that was changed as the test says."""
+    path = tmp_path / "history.csv"
+    path.write_text(request.param((small_run / path.name).read_text()), newline="")
+    return path
+
+
+@pytest.mark.parametrize(
+    "history", [*SPREADSHEETS.values(), *CUT_SHORT.values()], ids=[*SPREADSHEETS, *CUT_SHORT], indirect=True
+)
+def test_a_history_that_a_spreadsheet_saved_or_that_was_cut_short_is_still_the_runs(history, small_run):
+    assert run_folder.find_foreign(history.parent, "clothingGAN", standing(small_run, 4), None) is None
+
+
+@pytest.mark.parametrize("history", SPREADSHEETS.values(), ids=SPREADSHEETS, indirect=True)
+def test_a_history_that_is_written_anew_is_told_of(history, small_run, capsys):
+    with run_folder.open_run_folder(history.parent, "clothingGAN", standing(small_run, 4)):
+        assert (
+            "history.csv is not as a run writes it: the next epoch writes it anew" in capsys.readouterr().err
+        )
+
+
+@pytest.mark.parametrize("history", SPREADSHEETS.values(), ids=SPREADSHEETS, indirect=True)
+def test_what_a_spreadsheet_saved_of_another_run_is_found(history, small_run):
+    run = standing(small_run, 4)
+    run.history[2]["d_loss"] *= 1.1
+    assert run_folder.find_foreign(history.parent, "clothingGAN", run, None) == history
+
+
 def hold(folder: Path) -> subprocess.Popen:
     """A process that holds the folder until it is killed."""
     program = (
@@ -215,14 +307,32 @@ def test_a_killed_run_leaves_no_lock(tmp_path):
         pass
 
 
-def test_where_nobody_knows_locks_a_run_goes_on_without(tmp_path, monkeypatch):
-    def unknown(*_):
-        raise OSError(errno.ENOLCK, "no locks available")
+HOLD_TWICE = """
+from pathlib import Path; from clothinggan.checkpoint.run_folder import lock_folder
+from clothinggan.errors import ClothingGANError
+with lock_folder(Path()):
+    Path("x.h5").touch()
+    try:
+        with lock_folder(Path()): print("two runs")
+    except ClothingGANError as error: print(error)
+"""
 
-    monkeypatch.setattr(run_folder.fcntl, "flock", unknown)
-    with run_folder.lock_folder(tmp_path):
-        (tmp_path / "x.h5").touch()
-    assert (tmp_path / "x.h5").exists()
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, 524, errno.EIO, errno.EINVAL, errno.ENOTSUP, errno.EBADF])
+def test_where_nobody_knows_locks_a_run_goes_on_without_and_says_so_once(number, tmp_path, on_a_faulty_disk):
+    done = on_a_faulty_disk(HOLD_TWICE, FAKE_FLOCK=number)
+    assert done.stdout == "two runs\n"
+    assert done.stderr.startswith(f"note:     {tmp_path} knows no locks (")
+    assert done.stderr.endswith(
+        "): two runs in it are not kept apart; start no other one there while this one lasts\n"
+    )
+    assert os.listdir(tmp_path) == ["x.h5"]
+
+
+def test_where_a_folder_cannot_be_locked_a_file_in_it_is(tmp_path, on_a_faulty_disk):
+    done = on_a_faulty_disk(HOLD_TWICE, FAKE_FLOCK_DIR=errno.EBADF)
+    assert f"another run is writing to {tmp_path}; name another folder with --out\n" in done.stdout
+    assert done.stderr == ""
 
 
 def begin_to_write(path: Path) -> subprocess.Popen:
@@ -262,3 +372,93 @@ def test_what_another_process_is_writing_stays(tmp_path):
         process.communicate("\n")
     assert process.returncode == 0
     assert (tmp_path / "x.npz").exists()
+
+
+@pytest.fixture
+def no_renaming(monkeypatch):
+    """A file system that lets no file take another's place."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, "function not implemented")
+
+    monkeypatch.setattr(os, "replace", refuse)
+
+
+def write_copies_of(folder):
+    """A way to write checkpoints: from the numbered files of a finished run."""
+
+    def writer(record):
+        return lambda path: files.copy(folder / f"clothingGANepoch{record.epoch}.h5", path)
+
+    return writer
+
+
+def test_where_no_file_can_be_replaced_the_one_to_go_on_from_is_not_written_over(
+    small_run, tmp_path, no_renaming, capsys
+):
+    write = write_copies_of(small_run)
+    written = []
+    with run_folder.open_run_folder(tmp_path, "clothingGAN") as folder:
+        for epoch in (1, 2, 3):
+            record = standing(small_run, epoch, save_every=100, epochs=100)
+            folder.save(record, write(record))
+            written.append(folder.last_saved.name)
+
+        def fail_half_way(path):
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "no space left on device")
+
+        with pytest.raises(OSError, match="no space"):
+            folder.save(standing(small_run, 4, save_every=100, epochs=100), fail_half_way)
+    assert written == ["clothingGANlatest.h5", "clothingGANlatest2.h5", "clothingGANlatest.h5"]
+    assert "clothingGANlatest.h5 and clothingGANlatest2.h5 are written in turn" in capsys.readouterr().err
+    assert run_folder.find_furthest(tmp_path).record.epoch == 3
+    assert "passing over a file: " in capsys.readouterr().err
+
+
+def test_a_folder_that_was_gone_and_is_back_with_another_number_is_gone_on_with(small_run, tmp_path):
+    path = tmp_path / "run"
+    record = standing(small_run, 1)
+    with run_folder.open_run_folder(path, "clothingGAN") as folder:
+        folder.save(record, write_copies_of(small_run)(record))
+        path.rename(tmp_path / "gone")
+        folder.make_sure(record)  # Where it is gone a write fails, and says so.
+        shutil.copytree(tmp_path / "gone", path)
+        folder.make_sure(record)
+        with pytest.raises(ClothingGANError, match="another run is writing"), run_folder.lock_folder(path):
+            pass
+
+
+def test_another_folder_of_the_same_name_is_not_written_to(small_run, tmp_path):
+    path = tmp_path / "run"
+    record = standing(small_run, 2)
+    with run_folder.open_run_folder(path, "clothingGAN") as folder:
+        folder.save(record, write_copies_of(small_run)(record))
+        path.rename(tmp_path / "moved")
+        path.mkdir()
+        with pytest.raises(MovedFolderError, match="resume there"):
+            folder.make_sure(record)
+
+
+def test_a_surplus_file_that_cannot_be_removed_stays_and_the_run_goes_on(
+    small_run, tmp_path, monkeypatch, capsys
+):
+    unlink = Path.unlink
+
+    def refuse(path, missing_ok=False):
+        if path.name == "clothingGANepoch1.h5":
+            raise PermissionError(errno.EPERM, "not permitted")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    write = write_copies_of(small_run)
+    numbered = []
+    with run_folder.open_run_folder(tmp_path, "clothingGAN") as folder:
+        for epoch in (1, 2):
+            record = standing(small_run, epoch, save_every=1, keep=1, numbered=numbered)
+            folder.save(record, write(record))
+            numbered = record.numbered
+    assert (
+        f"cannot remove {tmp_path}/clothingGANepoch1.h5: operation not permitted\n" in capsys.readouterr().err
+    )
+    assert numbered == [2]
