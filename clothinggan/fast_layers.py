@@ -44,9 +44,9 @@ def apply(
     inputs = tf.cast(inputs, dtype)
     if parts == 1:
         return _apply_to_parts(model, [inputs], training, logits)[0]
-    count = tf.shape(inputs)[0]
-    slices = [inputs[count * part // parts : count * (part + 1) // parts] for part in range(parts)]
-    return tf.concat(_apply_to_parts(model, slices, training, logits), axis=0)
+    ends = tf.shape(inputs)[0] * tf.range(parts + 1) // parts
+    split = tf.split(inputs, ends[1:] - ends[:-1], num=parts)
+    return tf.concat(_apply_to_parts(model, split, training, logits), axis=0)
 
 
 def _apply_to_parts(
