@@ -12,7 +12,7 @@ from clothinggan.checkpoint.record import State
 from clothinggan.distributed import replicas
 from clothinggan.errors import ClothingGANError
 from clothinggan.models import Composite, draw_latent_vectors, generate
-from clothinggan.optimizers import OnePassAdam
+from clothinggan.optimizers import InverseSquareRoot, OnePassAdam
 from clothinggan.presets import Preset
 
 # Each use of randomness within a step has a stream of its own.
@@ -72,7 +72,7 @@ class GAN(keras.Model):
         if self.latent_size < 1:
             raise ClothingGANError(f"a generator of {self.input_size} numbers has no room for a class")
         # What images are drawn with: apart from the generator that learns where the design averages.
-        self.averaged_generator = _copy(generator) if preset.averaging else generator
+        self.averaged_generator = _copy(generator) if preset.averages else generator
         with self.strategy.scope():
             self.generator_optimizer = _adam(preset.generator_learning_rate, preset, generator)
             self.discriminator_optimizer = _adam(preset.discriminator_learning_rate, preset, discriminator)
@@ -196,12 +196,19 @@ class GAN(keras.Model):
         return self.preset.class_weight * _mean(losses, total)
 
     def _average(self) -> None:
-        """Moves the averaged generator a little towards the one that learns (Yazici et al., 2019)."""
-        if not self.preset.averaging:
+        """Moves the averaged generator a little towards the one that learns (Yazici et al., 2019).
+
+        With a width it is the average of Karras et al. (2024), section 3.1, in which a step counts with a
+        power of its number.
+        """
+        if not self.preset.averages:
             return
-        # In the first steps there is little worth keeping.
         steps = tf.cast(self.generator_optimizer.iterations.value, tf.float32)
-        share = tf.minimum(self.preset.averaging, (1 + steps) / (10 + steps))
+        if self.preset.averaging_width:
+            share = (1 - 1 / steps) ** (1 + power_of_width(self.preset.averaging_width))
+        else:
+            # In the first steps there is little worth keeping.
+            share = tf.minimum(self.preset.averaging, (1 + steps) / (10 + steps))
         pairs = zip(self.averaged_generator.weights, self.generator.weights, strict=True)
         for average, weight in pairs:
             average.value.assign_sub((1 - share) * (average.value - weight.value))
@@ -371,6 +378,12 @@ def discriminator_accuracy(
     )
 
 
+def power_of_width(width: float) -> float:
+    """Returns the power of the step's number for an average of this relative width (Karras et al., 2024)."""
+    inverse = width**-2
+    return float(np.roots([1, 7, 16 - inverse, 12 - inverse]).real.max())
+
+
 def _copy(model: keras.Model) -> keras.Model:
     """A model of the same layers and weights."""
     copy = keras.models.clone_model(model)
@@ -384,6 +397,8 @@ def _seed_states(model: keras.Model) -> list[keras.Variable]:
 
 
 def _adam(learning_rate: float, preset: Preset, model: keras.Model) -> keras.optimizers.Adam:
+    if preset.rate_decay_start:
+        learning_rate = InverseSquareRoot(learning_rate, preset.rate_decay_start)
     optimizer = OnePassAdam(learning_rate, beta_1=preset.beta_1)
     optimizer.build(model.trainable_variables)
     return optimizer

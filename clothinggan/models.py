@@ -117,7 +117,11 @@ def swift_generator(preset: Preset) -> keras.Model:
 
 def swift_discriminator(preset: Preset) -> keras.Model:
     """The discriminator of swift: an image to the probability of 'real' for each of the classes."""
-    blocks = [_strided_block(filters, 4, preset.dropout) for filters in preset.discriminator_filters]
+    kernels = (4, 4, 3, 3)
+    blocks = [
+        _strided_block(filters, kernel, preset.dropout)
+        for filters, kernel in zip(preset.discriminator_filters, kernels, strict=False)
+    ]
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),

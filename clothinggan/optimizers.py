@@ -1,4 +1,4 @@
-"""Adam, in one operation for each array of weights."""
+"""Adam, in one operation for each array of weights; and a learning rate that falls."""
 
 import keras
 import tensorflow as tf
@@ -30,3 +30,28 @@ class OnePassAdam(keras.optimizers.Adam):
             epsilon=self.epsilon,
             grad=gradient,
         )
+
+
+class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that stays for some steps, then falls with one over the square root of the step.
+
+    Karras et al. (2024), section B.2. It depends on the step alone, and not on how far a run is to go.
+    """
+
+    def __init__(self, learning_rate: float, start: int):
+        """Makes the schedule.
+
+        Args:
+            learning_rate: The rate until `start`.
+            start: The step from which it falls.
+        """
+        self.learning_rate = learning_rate
+        self.start = start
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """Returns the learning rate of a step, counted from 0."""
+        return self.learning_rate * tf.math.rsqrt(tf.maximum(tf.cast(step, tf.float32) / self.start, 1.0))
+
+    def get_config(self) -> dict[str, float]:
+        """Returns what it is made with."""
+        return {"learning_rate": self.learning_rate, "start": self.start}
