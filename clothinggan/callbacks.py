@@ -41,7 +41,7 @@ FASTEST = "swift"
 
 
 class NonFiniteGuard(keras.callbacks.Callback):
-    """Stops a run whose losses or weights are NaN or infinite, before anything of it is saved."""
+    """Stops a run whose losses are NaN or infinite; of weights that are, `save` saves nothing."""
 
     def __init__(self, record: Record):
         super().__init__()
@@ -49,8 +49,6 @@ class NonFiniteGuard(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         flaws = [f"{name} became {value}" for name, value in logs.items() if not math.isfinite(value)]
-        if not self.model.is_finite:
-            flaws.append("a weight became NaN or infinite")
         if flaws:
             raise ClothingGANError(
                 f"{flaws[0]} at step {self.record.step_in_epoch + 1} of epoch {self.record.epoch + 1}"
@@ -548,7 +546,13 @@ class NotebookProgress(PlainProgress):
 
 
 def save(gan: GAN, record: Record, folder: RunFolder) -> Path | None:
-    """Saves where a run stands; returns the path of the numbered file where one was due."""
+    """Saves where a run stands; returns the path of the numbered file where one was due.
+
+    Raises:
+        ClothingGANError: If a weight is NaN or infinite, or the file cannot be written.
+    """
+    if not gan.is_finite:
+        raise ClothingGANError(f"a weight became NaN or infinite at {record.position}")
     return folder.save(
         record, lambda path: save_checkpoint(path, gan.averaged_generator, record, gan.state())
     )

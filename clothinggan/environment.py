@@ -16,6 +16,8 @@ from pathlib import Path
 from clothinggan import __version__
 from clothinggan.errors import ClothingGANError
 
+# With smaller parts of a batch more time goes into what every part takes, whatever its size.
+_MOST_PARTS = 4
 # Keras imports these where they are installed, for parts of it that nothing here uses: half of its start-up.
 _FOR_OTHER_PARTS_OF_KERAS = ("matplotlib.pyplot", "pandas", "scipy", "sklearn")
 TENSORFLOW_BYTES = 1_280 * 2**20  # of address space, that its import takes
@@ -52,6 +54,7 @@ def import_tensorflow() -> None:
             "process (in a notebook: restart the kernel) with KERAS_BACKEND=tensorflow"
         )
     if "tensorflow" in sys.modules and "keras" in sys.modules:
+        _share_out_threads()
         return
     ask_for_memory(TENSORFLOW_BYTES, "TensorFlow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -75,10 +78,19 @@ def import_tensorflow() -> None:
 
         logging.set_verbosity(logging.ERROR)
         tf.get_logger().setLevel("ERROR")
-        # The networks are chains: one operation at a time on all cores is 5 % faster than two at once.
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+        _share_out_threads()
         # Looking for devices is when TensorFlow says what it misses.
         tf.config.list_physical_devices()
+
+
+def _share_out_threads() -> None:
+    """Gives each part of a batch a thread; where there are more cores, a part's operations share them."""
+    import tensorflow as tf
+
+    # What has computed already keeps its threads.
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_inter_op_parallelism_threads(batch_parts())
+        tf.config.threading.set_intra_op_parallelism_threads(thread_count() // batch_parts())
 
 
 def memory_is_limited() -> bool:
@@ -272,12 +284,14 @@ def _onednn() -> str:
 
 
 def thread_count() -> int:
-    """Returns how many threads one TensorFlow operation may use."""
-    import tensorflow as tf
+    """Returns how many threads compute: as many as cores, unless TF_NUM_INTRAOP_THREADS says how many."""
+    asked_for = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    return int(asked_for) if asked_for.isdecimal() and int(asked_for) else core_count()
 
-    from_environment = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    asked_for = int(from_environment) if from_environment.isdecimal() else 0
-    return tf.config.threading.get_intra_op_parallelism_threads() or asked_for or core_count()
+
+def batch_parts() -> int:
+    """Returns how many parts of a batch are computed side by side: see `fast_layers.apply`."""
+    return min(thread_count(), _MOST_PARTS)
 
 
 def describe_device(replicas: int) -> str:

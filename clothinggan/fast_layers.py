@@ -5,7 +5,7 @@ here, and gradients reach them. Against the plain layers nothing changes but the
 numbers are added, and for bfloat16 the precision of what lies between the float32 weights.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 import keras
@@ -16,7 +16,12 @@ from clothinggan.environment import processor_instructions
 
 
 def apply(
-    model: keras.Model, inputs: tf.Tensor, training: bool, dtype: tf.DType = tf.float32, logits: bool = False
+    model: keras.Model,
+    inputs: tf.Tensor,
+    training: bool,
+    dtype: tf.DType = tf.float32,
+    logits: bool = False,
+    parts: int = 1,
 ) -> tf.Tensor:
     """What ``model(inputs, training=training)`` computes.
 
@@ -26,6 +31,9 @@ def apply(
         training: Whether dropout is active and batch statistics are used.
         dtype: What the network computes in. The weights, and their gradients, are float32.
         logits: Leave out the sigmoid that the model ends in: its loss can then be computed exactly.
+        parts: How many parts of the batch are computed side by side, each by a thread of its own. Threads
+            that share out each single operation wait for each other after every one; these meet at
+            normalisations, which look at the whole batch, and at the end.
 
     Returns:
         The output, in `dtype`.
@@ -33,31 +41,65 @@ def apply(
     if not isinstance(model, keras.Sequential):
         outputs = model(inputs, training=training)
         return tf.cast(_logit(outputs) if logits else outputs, dtype)
-    outputs = tf.cast(inputs, dtype)
+    inputs = tf.cast(inputs, dtype)
+    if parts == 1:
+        return _apply_to_parts(model, [inputs], training, logits)[0]
+    ends = tf.shape(inputs)[0] * tf.range(parts + 1) // parts
+    split = tf.split(inputs, ends[1:] - ends[:-1], num=parts)
+    return tf.concat(_apply_to_parts(model, split, training, logits), axis=0)
+
+
+def _apply_to_parts(
+    model: keras.Sequential, parts: Sequence[tf.Tensor], training: bool, without_sigmoid: bool
+) -> list[tf.Tensor]:
+    outputs = list(parts)
     last = model.layers[-1]
     previous = None
     for layer, following in zip(model.layers, [*model.layers[1:], None], strict=True):
         # What doubles the size is computed with the convolution that follows it.
         if not _doubles_for(layer, following):
-            doubled = _doubles_for(previous, layer)
-            outputs = _apply_layer(layer, outputs, training, logits and layer is last, doubled)
+            ends = without_sigmoid and layer is last
+            if isinstance(layer, keras.Sequential):
+                outputs = _apply_to_parts(layer, outputs, training, ends)
+            elif training and _is_usual(layer, outputs[0]):
+                outputs = _batch_normalisation(layer, outputs)
+            elif training and len(outputs) > 1 and _may_mix_images(layer):
+                sizes = [tf.shape(x)[0] for x in outputs]
+                whole = _apply_layer(layer, tf.concat(outputs, axis=0), training, ends, doubled=False)
+                outputs = tf.split(whole, sizes)
+            else:
+                doubled = _doubles_for(previous, layer)
+                outputs = [_apply_layer(layer, x, training, ends, doubled) for x in outputs]
         previous = layer
     return outputs
+
+
+def _may_mix_images(layer: keras.Layer) -> bool:
+    """Whether what a layer computes of an image, in training, may depend on the others of the batch."""
+    of_one_image = (
+        layers.Conv2D | layers.Conv2DTranspose | layers.Dense | layers.LeakyReLU | layers.ReLU
+        | layers.Reshape | layers.Flatten | layers.Dropout | layers.UpSampling2D | layers.Activation
+    )  # fmt: skip
+    return not isinstance(layer, of_one_image)
 
 
 def _apply_layer(
     layer: keras.Layer, x: tf.Tensor, training: bool, without_sigmoid: bool, doubled: bool
 ) -> tf.Tensor:
     match layer:
-        case keras.Sequential():
-            return apply(layer, x, training, x.dtype, without_sigmoid)
         case layers.Conv2DTranspose() if _is_plain(layer):
-            x = _product(partial(_transposed_convolution, stride=layer.strides[0]), x, layer.kernel)
+            if layer.filters == 1 and layer.strides == (2, 2):
+                convolve = _transposed_to_one_channel
+            else:
+                convolve = partial(_transposed_convolution, stride=layer.strides[0])
+            x = _product(convolve, x, layer.kernel)
         case layers.Conv2D() if _is_plain(layer):
             # A plane for each of the kernel's positions must not take far more memory than the input.
             few_planes = layer.kernel_size[0] ** 2 <= 4 * layer.kernel.shape[2]
             if doubled:
                 convolve = _doubling_convolution
+            elif layer.kernel.shape[2] == 1 and (layer.strides, layer.padding) == ((2, 2), "same"):
+                convolve = _convolution_of_one_channel
             elif layer.filters == 1 and layer.strides == (1, 1) and layer.padding == "same" and few_planes:
                 convolve = _one_filter_convolution
             else:
@@ -67,8 +109,6 @@ def _apply_layer(
             x = _product(tf.matmul, x, layer.kernel)
         case layers.LeakyReLU():
             return _leaky_relu(x, layer.negative_slope)
-        case layers.BatchNormalization() if training and _is_usual(layer, x):
-            return _batch_normalisation(layer, x)
         case layers.ReLU() if (layer.max_value, layer.negative_slope, layer.threshold) == (None, 0, 0):
             return tf.nn.relu(x)
         case layers.Reshape():
@@ -78,9 +118,9 @@ def _apply_layer(
         case layers.Dropout() if type(layer) is layers.Dropout and layer.noise_shape is None:
             if not training or not layer.rate:
                 return x
-            # In bfloat16 neither the random numbers nor the scale would be fine enough to keep the mean.
-            dropped = keras.random.dropout(tf.cast(x, tf.float32), layer.rate, seed=layer.seed_generator)
-            return tf.cast(dropped, x.dtype)
+            # In bfloat16 the mask's scale would not be fine enough to keep the mean.
+            mask = dropout_mask(x, layer.rate, layer.seed_generator)
+            return tf.cast(tf.cast(x, tf.float32) * mask, x.dtype)
         case _:
             outputs = layer(x, training=training)
             return tf.cast(_logit(outputs) if without_sigmoid else outputs, x.dtype)
@@ -141,23 +181,129 @@ def _is_plain(layer: layers.Conv2D | layers.Conv2DTranspose) -> bool:
     return square and usual and {*layer.dilation_rate} == {1} and layer.data_format == "channels_last"
 
 
-def _is_usual(layer: layers.BatchNormalization, x: tf.Tensor) -> bool:
-    """Whether a normalisation is of channels that come last, and learns."""
-    return x.shape.rank == 4 and layer.axis in (-1, 3) and layer.trainable and layer.center and layer.scale
-
-
-def _batch_normalisation(layer: layers.BatchNormalization, x: tf.Tensor) -> tf.Tensor:
-    """Normalises by the batch's own statistics, in one operation, and moves the layer's averages."""
-    gamma, beta = layer.gamma.value, layer.beta.value
-    nothing = tf.zeros((0,))
-    y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=x, scale=gamma, offset=beta, mean=nothing, variance=nothing, epsilon=layer.epsilon
+def _is_usual(layer: keras.Layer, x: tf.Tensor) -> bool:
+    """Whether a layer is a batch normalisation of channels that come last, and learns."""
+    return (
+        isinstance(layer, layers.BatchNormalization)
+        and x.shape.rank == 4
+        and layer.axis in (-1, 3)
+        and layer.trainable
+        and layer.center
+        and layer.scale
     )
-    # It divides the sum of squares by one less than their number, Keras by their number.
-    count = tf.cast(tf.size(x) / x.shape[-1], tf.float32)
-    for average, new in ((layer.moving_mean, mean), (layer.moving_variance, variance * (count - 1) / count)):
+
+
+def _batch_normalisation(layer: layers.BatchNormalization, parts: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Normalises by the statistics of all of a batch's parts, and moves the layer's averages."""
+    gamma, beta = layer.gamma.value, layer.beta.value
+    if len(parts) == 1:
+        (x,) = parts
+        nothing = tf.zeros((0,))
+        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=gamma, offset=beta, mean=nothing, variance=nothing, epsilon=layer.epsilon
+        )
+        # It divides the sum of squares by one less than their number, Keras by their number.
+        count = _numbers_in_a_channel(x)
+        variance *= (count - 1) / count
+        outputs = [y]
+    else:
+        *outputs, mean, variance = _normalise_parts(gamma, beta, *parts, epsilon=layer.epsilon)
+    for average, new in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
         average.value.assign_sub((1 - layer.momentum) * (average.value - new))
-    return y
+    return outputs
+
+
+def _numbers_in_a_channel(x: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.size(x) / x.shape[-1], tf.float32)
+
+
+def _normalise_parts(
+    gamma: tf.Tensor, beta: tf.Tensor, *parts: tf.Tensor, epsilon: float
+) -> Sequence[tf.Tensor]:
+    """Batch normalisation (Ioffe and Szegedy, 2015) of a batch that lies in parts.
+
+    Args:
+        gamma: What each channel is multiplied by, (channels,).
+        beta: What is added to it.
+        parts: (n_i, height, width, channels) each.
+        epsilon: What is added to the variances.
+
+    Returns:
+        The normalised parts, then the means and the variances of the whole batch, (channels,) each.
+    """
+
+    @tf.custom_gradient
+    def compute(gamma: tf.Tensor, beta: tf.Tensor, *parts: tf.Tensor) -> tuple:
+        counts = [_numbers_in_a_channel(x) for x in parts]
+        shares = [count / tf.add_n(counts) for count in counts]
+
+        def of_all(numbers: Sequence[tf.Tensor]) -> tf.Tensor:
+            return tf.add_n([share * number for share, number in zip(shares, numbers, strict=True)])
+
+        # Each part's own statistics, then what they make together (Chan, Golub and LeVeque, 1979).
+        own = [tf.nn.moments(tf.cast(x, tf.float32), (0, 1, 2)) for x in parts]
+        mean = of_all([own_mean for own_mean, _ in own])
+        variance = of_all([own_variance + (own_mean - mean) ** 2 for own_mean, own_variance in own])
+        known = {"scale": gamma, "epsilon": epsilon}
+        outputs = [
+            tf.raw_ops.FusedBatchNormV3(
+                x=x, offset=beta, mean=mean, variance=variance, is_training=False, **known
+            ).y
+            for x in parts
+        ]
+
+        def gradient(*upstream: tf.Tensor) -> tuple:
+            # Each part's gradients, as if what it adds to the sums were all that there is ...
+            alone = [
+                tf.raw_ops.FusedBatchNormGradV3(
+                    y_backprop=dy,
+                    x=x,
+                    reserve_space_1=mean,
+                    reserve_space_2=variance,
+                    reserve_space_3=tf.zeros((0,)),
+                    **known,
+                )
+                for dy, x in zip(upstream, parts, strict=False)
+            ]
+            gamma_gradient = tf.add_n([part.scale_backprop for part in alone])
+            beta_gradient = tf.add_n([part.offset_backprop for part in alone])
+            # ... and what they lack of those of all parts.
+            inverse = tf.math.rsqrt(variance + epsilon)
+            total = tf.add_n(counts)
+            of_parts = []
+            for part, x, count in zip(alone, parts, counts, strict=True):
+                lacking = part.scale_backprop / count - gamma_gradient / total
+                slope = gamma * inverse**2 * lacking
+                shift = gamma * inverse * (part.offset_backprop / count - beta_gradient / total)
+                correction = slope * tf.cast(x, tf.float32) + (shift - slope * mean)
+                of_parts.append(part.x_backprop + tf.cast(correction, x.dtype))
+            return gamma_gradient, beta_gradient, *of_parts
+
+        return (*outputs, mean, variance), gradient
+
+    return compute(gamma, beta, *parts)
+
+
+def dropout_mask(x: tf.Tensor, rate: float, seeds: keras.random.SeedGenerator) -> tf.Tensor:
+    """Draws what dropout multiplies with: 0 for a share of the numbers, for the others what keeps the mean.
+
+    Of each random word two numbers are made: drawing them is most of what dropout takes.
+
+    Args:
+        x: What is dropped from.
+        rate: The share, in [0, 1); to one part in 65,536.
+        seeds: The layer's.
+
+    Returns:
+        As many numbers, of the same shape, float32.
+    """
+    levels = 2**16
+    dropped = round(rate * levels)
+    size = tf.size(x)
+    words = tf.random.stateless_uniform([(size + 1) // 2], seeds.next(), None, None, tf.int32)
+    halves = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:size]
+    kept = tf.cast(tf.reshape(halves, tf.shape(x)) >= dropped, tf.float32)
+    return kept * (levels / (levels - dropped))
 
 
 def _logit(probabilities: tf.Tensor) -> tf.Tensor:
@@ -169,6 +315,57 @@ def _logit(probabilities: tf.Tensor) -> tf.Tensor:
 def _transposed_convolution(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
     size = [tf.shape(x)[0], x.shape[1] * stride, x.shape[2] * stride, kernel.shape[2]]
     return tf.nn.conv2d_transpose(x, kernel, size, stride, "SAME")
+
+
+def _transposed_to_one_channel(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """A transposed convolution to one channel with stride 2 and padding 'same'.
+
+    A quarter of the kernel's positions makes each of the four pixels that come of one: they are four filters
+    of a plain convolution, whose outputs then take their places (Shi et al., 2016). A processor computes
+    four filters several times faster than one.
+
+    Args:
+        x: (n, height, width, channels).
+        kernel: (size, size, 1, channels).
+
+    Returns:
+        (n, 2 * height, 2 * width, 1).
+    """
+    size, channels = kernel.shape[0], kernel.shape[3]
+    before = (size - 2) // 2 if size > 1 else 0
+    # The output 2 * i + side meets x[i + r] at the kernel's position side + before - 2 * r.
+    reach = max((before + 1) // 2, size // 2 - before // 2)
+    width = 2 * reach + 1
+    behind = 2 * width - size - (2 * reach - before)
+    padding = (2 * reach - before, behind)
+    positions = tf.pad(kernel[:, :, 0], (padding, padding, (0, 0)))
+    positions = tf.reshape(positions, (width, 2, width, 2, channels))[::-1, :, ::-1]
+    kernels = tf.reshape(tf.transpose(positions, (0, 2, 4, 1, 3)), (width, width, channels, 4))
+    return tf.nn.depth_to_space(tf.nn.conv2d(x, kernels, 1, "SAME"), 2)
+
+
+def _convolution_of_one_channel(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """A convolution of one channel with stride 2 and padding 'same', whose input's gradient is the above."""
+    height, width = x.shape[1], x.shape[2]
+
+    @tf.custom_gradient
+    def compute(x: tf.Tensor, kernel: tf.Tensor) -> tuple:
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            of_x = _transposed_to_one_channel(upstream, kernel)
+            of_kernel = tf.raw_ops.Conv2DBackpropFilter(
+                input=x,
+                filter_sizes=kernel.shape,
+                out_backprop=upstream,
+                strides=[1, 2, 2, 1],
+                padding="SAME",
+            )
+            return of_x, of_kernel
+
+        return tf.nn.conv2d(x, kernel, 2, "SAME"), gradient
+
+    if height % 2 or width % 2:  # There the padding lies otherwise.
+        return tf.nn.conv2d(x, kernel, 2, "SAME")
+    return compute(x, kernel)
 
 
 def _doubling_convolution(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

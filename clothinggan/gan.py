@@ -1,16 +1,18 @@
 """One adversarial step as a Keras model, and its state."""
 
+import itertools
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from clothinggan import fast_layers
+from clothinggan import environment
 from clothinggan.checkpoint.record import State
 from clothinggan.distributed import replicas
 from clothinggan.errors import ClothingGANError
 from clothinggan.models import Composite, draw_latent_vectors, generate
+from clothinggan.optimizers import InverseSquareRoot, OnePassAdam
 from clothinggan.presets import Preset
 
 # Each use of randomness within a step has a stream of its own.
@@ -60,28 +62,28 @@ class GAN(keras.Model):
         self.discriminator = discriminator
         # Older recipes, and files of other tools, leave networks frozen that are to learn here.
         generator.trainable = discriminator.trainable = True
+        on_gpu = bool(tf.config.list_logical_devices("GPU"))
+        parts = 1 if on_gpu else environment.batch_parts()
         self.composite = Composite(
-            generator, discriminator, preset.dropout_for_generator, tf.as_dtype(precision)
+            generator, discriminator, preset.dropout_for_generator, tf.as_dtype(precision), parts
         )
         self.input_size = generator.input_shape[-1]
         self.latent_size = self.input_size - (preset.classes if preset.conditional else 0)
         if self.latent_size < 1:
             raise ClothingGANError(f"a generator of {self.input_size} numbers has no room for a class")
         # What images are drawn with: apart from the generator that learns where the design averages.
-        self.averaged_generator = _copy(generator) if preset.averaging else generator
+        self.averaged_generator = _copy(generator) if preset.averages else generator
         with self.strategy.scope():
             self.generator_optimizer = _adam(preset.generator_learning_rate, preset, generator)
             self.discriminator_optimizer = _adam(preset.discriminator_learning_rate, preset, discriminator)
         self.d_loss = keras.metrics.Mean("d_loss")
         self.g_loss = keras.metrics.Mean("g_loss")
         # The compiler for GPUs, XLA, makes this step three times slower on a CPU.
-        on_gpu = bool(tf.config.list_logical_devices("GPU"))
         # Nor can it compile what several replicas exchange.
         alone = self.strategy.num_replicas_in_sync == 1
         self.compile(optimizer=self.generator_optimizer, jit_compile="auto" if on_gpu and alone else False)
         self.built = True
         self.keeps_sums = False
-        self._is_finite = tf.Variable(True, trainable=False)
         self._stop_wanted = tf.Variable(0.0, trainable=False)
         self._stop_agreed = tf.Variable(False, trainable=False)
         self._compare = tf.function(lambda: self.strategy.run(self._checksums), autograph=False)
@@ -112,13 +114,6 @@ class GAN(keras.Model):
         d_loss, g_loss, stops_wanted = tf.unstack(whole)
         self._stop_agreed.assign(stops_wanted > 0)
         self._average()
-
-        # A sum shows whether any of its numbers is NaN or infinite.
-        keepers = (self.generator, self.discriminator, self.generator_optimizer, self.discriminator_optimizer)
-        values = [value for keeper in keepers for value in _values(keeper.variables)]
-        sums = [tf.reduce_sum(value) for value in values if value.dtype.is_floating]
-        self._is_finite.assign(tf.reduce_all(tf.math.is_finite(sums)))
-
         self.d_loss.update_state(d_loss)
         self.g_loss.update_state(g_loss)
         return {"d_loss": self.d_loss.result(), "g_loss": self.g_loss.result()}
@@ -163,9 +158,7 @@ class GAN(keras.Model):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(_values(variables))
             both = tf.concat([real, fakes], axis=0)
-            logits = fast_layers.apply(
-                self.discriminator, both, True, self.composite.computes_in, logits=True
-            )
+            logits = self.composite.logits(both, training=True)
             loss = _binary_crossentropy(self._labels(total), self._answers(logits, labels), 2 * total)
             if self.preset.conditional:
                 loss += self._class_loss(logits[:count], labels, total)
@@ -203,12 +196,19 @@ class GAN(keras.Model):
         return self.preset.class_weight * _mean(losses, total)
 
     def _average(self) -> None:
-        """Moves the averaged generator a little towards the one that learns (Yazici et al., 2019)."""
-        if not self.preset.averaging:
+        """Moves the averaged generator a little towards the one that learns (Yazici et al., 2019).
+
+        With a width it is the average of Karras et al. (2024), section 3.1, in which a step counts with a
+        power of its number.
+        """
+        if not self.preset.averages:
             return
-        # In the first steps there is little worth keeping.
         steps = tf.cast(self.generator_optimizer.iterations.value, tf.float32)
-        share = tf.minimum(self.preset.averaging, (1 + steps) / (10 + steps))
+        if self.preset.averaging_width:
+            share = (1 - 1 / steps) ** (1 + power_of_width(self.preset.averaging_width))
+        else:
+            # In the first steps there is little worth keeping.
+            share = tf.minimum(self.preset.averaging, (1 + steps) / (10 + steps))
         pairs = zip(self.averaged_generator.weights, self.generator.weights, strict=True)
         for average, weight in pairs:
             average.value.assign_sub((1 - share) * (average.value - weight.value))
@@ -247,8 +247,9 @@ class GAN(keras.Model):
 
     @property
     def is_finite(self) -> bool:
-        """Whether all weights, and the optimisers' numbers, were finite after the last step."""
-        return bool(self._is_finite.numpy())
+        """Whether all weights, and the optimisers' numbers, are finite."""
+        arrays = [*self.averaged_generator.get_weights(), *itertools.chain(*self.state().values())]
+        return all(np.isfinite(array).all() for array in arrays)
 
     def state(self) -> State:
         """What a run needs to go on, but for the generator itself: copies of arrays by name."""
@@ -377,6 +378,12 @@ def discriminator_accuracy(
     )
 
 
+def power_of_width(width: float) -> float:
+    """Returns the power of the step's number for an average of this relative width (Karras et al., 2024)."""
+    inverse = width**-2
+    return float(np.roots([1, 7, 16 - inverse, 12 - inverse]).real.max())
+
+
 def _copy(model: keras.Model) -> keras.Model:
     """A model of the same layers and weights."""
     copy = keras.models.clone_model(model)
@@ -390,7 +397,9 @@ def _seed_states(model: keras.Model) -> list[keras.Variable]:
 
 
 def _adam(learning_rate: float, preset: Preset, model: keras.Model) -> keras.optimizers.Adam:
-    optimizer = keras.optimizers.Adam(learning_rate, beta_1=preset.beta_1)
+    if preset.rate_decay_start:
+        learning_rate = InverseSquareRoot(learning_rate, preset.rate_decay_start)
+    optimizer = OnePassAdam(learning_rate, beta_1=preset.beta_1)
     optimizer.build(model.trainable_variables)
     return optimizer
 

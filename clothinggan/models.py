@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from clothinggan import fast_layers
+from clothinggan import environment, fast_layers
 from clothinggan.errors import ClothingGANError, first_line
 from clothinggan.presets import CLASSES, Preset
 
@@ -117,7 +117,11 @@ def swift_generator(preset: Preset) -> keras.Model:
 
 def swift_discriminator(preset: Preset) -> keras.Model:
     """The discriminator of swift: an image to the probability of 'real' for each of the classes."""
-    blocks = [_strided_block(filters, 4, preset.dropout) for filters in preset.discriminator_filters]
+    kernels = (4, 4, 3, 3)
+    blocks = [
+        _strided_block(filters, kernel, preset.dropout)
+        for filters, kernel in zip(preset.discriminator_filters, kernels, strict=False)
+    ]
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
@@ -182,7 +186,12 @@ class Composite(keras.Model):
     """
 
     def __init__(
-        self, generator: keras.Model, discriminator: keras.Model, dropout: bool, dtype: tf.DType = tf.float32
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        dropout: bool,
+        dtype: tf.DType = tf.float32,
+        parts: int = 1,
     ):
         """Joins the two.
 
@@ -191,12 +200,14 @@ class Composite(keras.Model):
             discriminator: Images to probabilities.
             dropout: Whether the discriminator's dropout is active in training.
             dtype: What the two compute in.
+            parts: How many parts of a batch they compute side by side: see `fast_layers.apply`.
         """
         super().__init__(name="composite")
         self.generator = generator
         self.discriminator = discriminator
         self.dropout = dropout
         self.computes_in = dtype
+        self.parts = parts
 
     def call(self, latent_vectors: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Latent vectors (n, input_size) to the discriminator's logits (n, 1 or classes) for their images."""
@@ -204,13 +215,20 @@ class Composite(keras.Model):
 
     def draw(self, latent_vectors: tf.Tensor, training: bool) -> tf.Tensor:
         """The generator's half: latent vectors (n, input_size) to images (n, 28, 28, 1) in [0, 1]."""
-        outputs = fast_layers.apply(self.generator, latent_vectors, training, self.computes_in)
+        outputs = fast_layers.apply(
+            self.generator, latent_vectors, training, self.computes_in, parts=self.parts
+        )
         return (outputs + 1) / 2 if ends_in_tanh(self.generator) else outputs
 
     def discriminate(self, images: tf.Tensor, training: bool) -> tf.Tensor:
         """The frozen half: images (n, 28, 28, 1) to logits (n, 1 or classes)."""
-        training = training and self.dropout
-        return fast_layers.apply(self.discriminator, images, training, self.computes_in, logits=True)
+        return self.logits(images, training and self.dropout)
+
+    def logits(self, images: tf.Tensor, training: bool) -> tf.Tensor:
+        """Images to logits as the discriminator learns from them: its dropout is active in training."""
+        return fast_layers.apply(
+            self.discriminator, images, training, self.computes_in, logits=True, parts=self.parts
+        )
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
@@ -298,7 +316,8 @@ def _graph(generator: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     It is kept with the generator, and goes with it: a function for all would keep them all in memory.
     """
     if not hasattr(generator, "clothinggan_graph"):
-        compute = partial(fast_layers.apply, generator, training=False)
+        parts = 1 if tf.config.list_logical_devices("GPU") else environment.batch_parts()
+        compute = partial(fast_layers.apply, generator, training=False, parts=parts)
         generator.clothinggan_graph = tf.function(compute, autograph=False)
     return generator.clothinggan_graph
 

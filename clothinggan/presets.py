@@ -26,6 +26,8 @@ class Preset:
             this much while the discriminator learns; the generator learns against 'real' as it is.
         generator_learning_rate: Adam's, for the generator.
         discriminator_learning_rate: Adam's, for the discriminator.
+        rate_decay_start: After this many steps both rates fall, with one over the square root of the step;
+            0 leaves them as they are. They depend on the step alone, so that a run can be prolonged.
         beta_1: Adam's decay rate of the first moment, for both.
         generator_filters: How many feature maps each layer of the generator has, but for the last.
         discriminator_filters: The same for the discriminator.
@@ -43,6 +45,8 @@ class Preset:
             learned from, which saves drawing others.
         averaging: What is saved and drawn with is a moving average of the generator's weights, which
             keeps this share of itself in each step; 0 takes the weights as they are.
+        averaging_width: Where it is not 0, the average is over a share of all steps so far instead, whose
+            standard deviation is this part of their number.
         epochs: How many a run takes unless told.
     """
 
@@ -67,6 +71,13 @@ class Preset:
     shared_fakes: bool = False
     averaging: float = 0.0
     epochs: int = 200
+    averaging_width: float = 0.0
+    rate_decay_start: int = 0
+
+    @property
+    def averages(self) -> bool:
+        """Whether what is drawn with is an average, and not the generator that learns."""
+        return self.averaging > 0 or self.averaging_width > 0
 
     @property
     def class_numbers(self) -> range | None:
@@ -215,7 +226,12 @@ SETTINGS = {
     "class_weight": Setting(float, 0.0, 100.0, "how much the classes count in the losses"),
     "shared_fakes": Setting(bool, 0, 1, "whether one set of fakes serves both updates of a step"),
     "averaging": Setting(float, 0.0, 0.99999, "share of the averaged generator that stays in each step"),
+    "averaging_width": Setting(float, 0.0, 0.25, "or over what part of the steps it averages; 0: not"),
+    "rate_decay_start": Setting(int, 0, 10**9, "the step from which the learning rates fall; 0 for never"),
 }
+# Of files that do not have these yet.
+_LATER = {"averaging_width", "rate_decay_start"}
+_MOST_LAYERS = 4
 _ONLY_CONDITIONAL = {"class_weight"}
 # What else of a row a file has to record, so that a run goes on as it began whatever the table says by then.
 _FIXED = ("networks", "real_label", "conditional")
@@ -247,6 +263,8 @@ def change(preset: Preset, **settings: object) -> Preset:
         except ValueError as error:
             raise ValueError(f"{name} is {error}, not {value!r}") from error
         layers = getattr(preset, name)
+        if name == "discriminator_filters" and 1 <= len(checked[name]) <= _MOST_LAYERS:
+            continue
         if setting.kind is tuple and len(checked[name]) != len(layers):
             raise ValueError(f"{name} of {preset.name} is {len(layers)} numbers, as {_as_text(layers)}")
     return replace(preset, **checked)
@@ -288,6 +306,7 @@ def from_plain_data(name: str, row: dict[str, object]) -> Preset | None:
     known = {preset.networks: preset for preset in PRESETS.values()}
     if row.get("networks") not in known:
         return None
+    row = {setting: Preset.__dataclass_fields__[setting].default for setting in _LATER} | row
     if not _NAME.fullmatch(name) or row.keys() != {*_FIXED, *SETTINGS}:
         raise ValueError("it is not a row of the designs' table")
     like = known[row["networks"]]

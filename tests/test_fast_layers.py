@@ -26,6 +26,12 @@ STACKS = {
     ),
     "transposed, not padded": ((3, 4, 2), [layers.Conv2DTranspose(5, 4, strides=2, padding="valid")]),
     "reshaped by what is left over": ((6,), [layers.Reshape((2, -1)), layers.Activation("tanh")]),
+    "transposed to one channel": ((3, 4, 5), [layers.Conv2DTranspose(1, 6, strides=2, padding="same")]),
+    "transposed to one channel, odd kernel": ((3, 4, 5), [layers.Conv2DTranspose(1, 5, 2, "same")]),
+    "transposed to one channel, smallest kernel": ((3, 4, 5), [layers.Conv2DTranspose(1, 2, 2, "same")]),
+    "of one channel": ((6, 8, 1), [layers.Conv2D(5, 4, strides=2, padding="same")]),
+    "of one channel, odd kernel": ((6, 8, 1), [layers.Conv2D(5, 3, strides=2, padding="same")]),
+    "of one channel, odd size": ((7, 5, 1), [layers.Conv2D(5, 4, strides=2, padding="same")]),
     "dense": ((6,), [layers.Dense(12), layers.LeakyReLU(0.2), layers.Reshape((2, 2, 3)), layers.Flatten()]),
     "doubled, odd kernel": ((5, 4, 3), [layers.UpSampling2D(), layers.Conv2D(4, 5, padding="same")]),
     "doubled, even kernel": ((5, 4, 3), [layers.UpSampling2D(), layers.Conv2D(4, 4, padding="same")]),
@@ -70,6 +76,37 @@ def test_each_form_equals_the_plain_layers(name):
     assert largest_difference(quick, plain) < TOLERANCE
 
 
+@pytest.mark.parametrize("parts", [2, 3])
+def test_a_batch_in_parts_is_normalised_as_a_whole(parts):
+    stack = [
+        layers.Conv2D(4, 3, use_bias=False),
+        layers.BatchNormalization(momentum=0.9),
+        layers.ReLU(),
+        layers.Conv2D(2, 3),
+    ]
+    model = keras.Sequential([keras.Input((7, 6, 2)), *stack])
+    model.layers[1].gamma.assign([1.0, -0.5, 2.0, 0.0])
+    model.layers[1].beta.assign([4.0, 2.0, 9.0, 1.0])  # No activation is near to a bend.
+    before = model.get_weights()
+    inputs = 3 + 2 * tf.random.stateless_normal((5, 7, 6, 2), [1, 2])
+    whole = outputs_and_gradients(lambda x: model(x, training=True), model, inputs)
+    remembered = model.get_weights()
+    model.set_weights(before)
+    quick = outputs_and_gradients(
+        lambda x: fast_layers.apply(model, x, training=True, parts=parts), model, inputs
+    )
+    assert largest_difference(quick, whole) < TOLERANCE
+    assert largest_difference(model.get_weights(), remembered) < TOLERANCE
+
+
+def test_a_normalisation_of_another_kind_sees_the_whole_batch_too():
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(4), layers.BatchNormalization()])
+    inputs = tf.random.stateless_normal((6, 6), [1, 2])
+    whole = model(inputs, training=True)
+    in_parts = fast_layers.apply(model, inputs, training=True, parts=2)
+    assert largest_difference([in_parts], [whole]) < TOLERANCE
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("index", [0, 1], ids=["generator", "discriminator"])
 def test_each_presets_networks_equal_the_plain_layers(preset, index):
@@ -100,13 +137,22 @@ def test_batch_statistics_normalise_and_are_remembered_as_keras_does():
 
 
 def test_dropout_draws_from_the_layers_own_state():
-    model = keras.Sequential([keras.Input((1000,)), layers.Dropout(0.4, seed=5)])
+    model = keras.Sequential([keras.Input((999,)), layers.Dropout(0.4, seed=5)])
     seed_state = model.layers[0].seed_generator.state
     before = np.asarray(seed_state)
-    plain = model(tf.ones((1, 1000)), training=True)
+    first, second = (fast_layers.apply(model, tf.ones((1, 999)), training=True) for _ in range(2))
+    assert not np.array_equal(first, second)
     seed_state.assign(before)
-    assert np.array_equal(fast_layers.apply(model, tf.ones((1, 1000)), training=True), plain)
-    assert not np.array_equal(seed_state, before)
+    assert np.array_equal(fast_layers.apply(model, tf.ones((1, 999)), training=True), first)
+
+
+@pytest.mark.parametrize("rate", [0.15, 0.4])
+def test_dropout_leaves_out_its_share_and_scales_the_rest(rate):
+    model = keras.Sequential([keras.Input((1000, 1000)), layers.Dropout(rate, seed=5)])
+    outputs = fast_layers.apply(model, tf.ones((1, 1000, 1000)), training=True).numpy()
+    # Four standard errors of a share of a million.
+    assert np.mean(outputs == 0) == pytest.approx(rate, abs=4 * (rate * (1 - rate) / 1e6) ** 0.5)
+    assert np.unique(outputs[outputs > 0]) == pytest.approx(1 / (1 - rate), rel=1e-4)
 
 
 def test_dropout_of_whole_channels_stays_that():

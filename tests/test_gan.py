@@ -62,7 +62,7 @@ def test_each_half_of_a_step_changes_its_own_network_and_not_the_other_frozen_be
     ]
 
 
-def test_an_infinite_number_in_an_optimiser_shows_after_the_step():
+def test_an_infinite_number_in_an_optimiser_shows():
     gan = make_gan()
     gan.train_step(tf.constant(IMAGES[:8]))
     assert gan.is_finite

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from clothinggan import environment, fast_layers
 from clothinggan.gan import GAN
 from clothinggan.models import build_networks
 from clothinggan.presets import PRESETS
@@ -162,16 +163,20 @@ class Chance:
             self.noise = random.uniform(size=(2 * IMAGES, 1)).astype(np.float32)
             return tf.constant(self.noise)
 
-        def dropout(x, rate, seed):
+        def dropout_mask(x, rate, seeds):
             self.masks.append((random.uniform(size=x.shape) >= rate) / (1 - rate))
-            return x * tf.constant(self.masks[-1].astype(np.float32))
+            return tf.constant(self.masks[-1].astype(np.float32))
 
         monkeypatch.setattr(tf.random, "stateless_normal", normal)
         monkeypatch.setattr(tf.random, "stateless_uniform", uniform)
-        monkeypatch.setattr(keras.random, "dropout", dropout)
+        monkeypatch.setattr(fast_layers, "dropout_mask", dropout_mask)
 
     def forget(self):
         self.vectors, self.masks = [], []
+
+    def whole_masks(self, parts):
+        """The masks of whole batches, of which a layer draws one for each part."""
+        return [np.concatenate(self.masks[at : at + parts]) for at in range(0, len(self.masks), parts)]
 
 
 class Noting:
@@ -234,8 +239,10 @@ def assert_same(loss, gradients, by_hand, weights):
         assert np.linalg.norm(gradient - hand) <= GRADIENT_TOLERANCE * np.linalg.norm(hand)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_step_is_what_a_hand_computes(name, monkeypatch):
+def test_a_step_is_what_a_hand_computes(name, parts, monkeypatch):
+    monkeypatch.setattr(environment, "batch_parts", lambda: parts)
     design = BY_HAND[name]
     generate, _ = design["networks"]
     networks = build_networks(PRESETS[name], seed=1)
@@ -258,7 +265,8 @@ def test_a_step_is_what_a_hand_computes(name, monkeypatch):
         losses = {key: float(value) for key, value in gan.train_step(batch).items()}
         d_before, d_gradients, d_after = noting.updates["discriminator"]
         g_before, g_gradients, _ = noting.updates["generator"]
-        d_masks, g_masks = chance.masks[: len(ones)], chance.masks[len(ones) :] or ones
+        masks = chance.whole_masks(parts)
+        d_masks, g_masks = masks[: len(ones)], masks[len(ones) :] or ones
         assert (g_masks is not ones) == design["generator_drops"]
         noise, vectors = np.float64(chance.noise[:, 0]), np.float64(chance.vectors)
         if design["classes"]:

@@ -28,12 +28,13 @@ from clothinggan import environment
 from clothinggan import train
 environment.import_tensorflow()
 import keras, tensorflow as tf
+from clothinggan import optimizers
 class NoDropout(keras.layers.Dropout):
     def __init__(self, rate): super().__init__(0)
 class Descent(keras.optimizers.SGD):
-    def __init__(self, learning_rate, beta_1): super().__init__(0.05)
+    def __init__(self, learning_rate, beta_1): super().__init__(0.5)
 keras.layers.Dropout = NoDropout
-keras.optimizers.Adam = Descent
+optimizers.OnePassAdam = Descent
 devices, *arguments = sys.argv[1:]
 processor = tf.config.list_physical_devices("CPU")[0]
 logical = [tf.config.LogicalDeviceConfiguration()] * int(devices)
