@@ -27,7 +27,7 @@ from clothinggan.callbacks import (
     draw_sheet,
     save,
 )
-from clothinggan.checkpoint.file import check_size, file_name
+from clothinggan.checkpoint.file import check_size, file_name, names_of_classes
 from clothinggan.checkpoint.record import Record
 from clothinggan.checkpoint.run_folder import RunFolder
 from clothinggan.data.batches import arrays_to_learn, batches
@@ -37,6 +37,7 @@ from clothinggan.errors import ClothingGANError, MovedFolderError, explain, note
 from clothinggan.evaluation.evaluator import Evaluator
 from clothinggan.figures import in_notebook, present, window_possible
 from clothinggan.gan import GAN
+from clothinggan.models import tell_classes
 from clothinggan.presets import Preset, differences
 from clothinggan.progress import show_progress
 from clothinggan.signals import StoppedBySignal, StopRequests, stop_requests
@@ -65,6 +66,9 @@ class Run:
         self.folder = folder
         self.workers = workers
         self._arrays = arrays_to_learn(gan.preset, dataset)
+        if names := names_of_classes(gan.preset, record):
+            for generator in (gan.generator, gan.averaged_generator):
+                tell_classes(generator, names)
         replicas = workers.strategy.num_replicas_in_sync
         if record.batch_size < replicas:
             what = "workers" if workers.cluster else "devices"

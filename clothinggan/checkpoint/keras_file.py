@@ -26,6 +26,7 @@ from clothinggan.checkpoint.hdf5 import Contents
 from clothinggan.checkpoint.stock_layers import MERGES, input_shape, make_layer
 from clothinggan.checkpoint.stored_weights import Part, UnfitError, set_weights
 from clothinggan.errors import ClothingGANError
+from clothinggan.models import tell_classes
 from clothinggan.presets import CLASSES
 
 # Bounds on what a generator may ask for, for one image; the larger of the published designs has 2.2 million
@@ -54,8 +55,8 @@ def build_model(contents: Contents, path: Path) -> keras.Model:
         path: Where it comes from, for error messages.
 
     Returns:
-        An uncompiled float32 model. Its attribute `clothinggan_classes` is the number of classes that it can
-        be asked for, 0 where it has one input.
+        An uncompiled float32 model, which was told its classes where they are an input of their own: see
+        `clothinggan.models.class_names`.
 
     Raises:
         ClothingGANError: If there is no model, or it has a layer, an argument, a size or a weight that
@@ -84,8 +85,7 @@ def build_model(contents: Contents, path: Path) -> keras.Model:
         # Keras and TensorFlow raise a dozen kinds where arguments do not fit together; on one line.
         detail = " ".join(str(error).split())[:200]
         raise ClothingGANError(f"{path} does not describe a model that can be built: {detail}") from error
-    model.clothinggan_classes = builder.classes
-    return model
+    return tell_classes(model, map(str, range(builder.classes)), apart=True)
 
 
 def _refuse_another_order(model: keras.Model, part: Part, contents: Contents) -> None:

@@ -15,7 +15,7 @@ from clothinggan.checkpoint.weights_file import find_design, take_weights
 from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.errors import ClothingGANError
 from clothinggan.gan import GAN
-from clothinggan.models import build_networks, draw_latent_vectors, generate
+from clothinggan.models import build_networks, class_names, draw_latent_vectors, generate, tell_classes
 from clothinggan.presets import PRESETS, Preset
 
 
@@ -40,7 +40,8 @@ def identify(
             file does not say it.
 
     Returns:
-        The file, with what is known of it now; and its generator, as `restore_generator` returns it.
+        The file, with what is known of it now; and its generator, as `restore_generator` returns it, which
+        was told its classes.
 
     Raises:
         ClothingGANError: See `restore_generator`; or if the file says something else.
@@ -58,12 +59,13 @@ def identify(
         found = f"{path} holds weights alone, which fit {design.name}'s generator and no other"
         checkpoint = replace(checkpoint, design=design.name, notes=() if named else (found,))
         known = len(design.class_numbers or ())
+        apart = False
     else:
         built = build_model(checkpoint.contents, path)
         generator = _from_vectors(_to_images(built, path), path)
-        checkpoint = replace(checkpoint, class_apart=bool(built.clothinggan_classes))
+        apart = bool(class_names(built)) and not checkpoint.classes
         named = PRESETS.get(model)
-        known = built.clothinggan_classes or len(checkpoint.classes or (named and named.class_numbers) or ())
+        known = len(checkpoint.classes or class_names(built) or (named and named.class_numbers) or ())
     if class_count and known not in (0, class_count):
         raise ClothingGANError(f"{path} is of {known} classes, not of {class_count}; leave --classes out")
     size, known = generator.input_shape[1], known or class_count or 0
@@ -76,7 +78,8 @@ def identify(
         raise ClothingGANError(f"{path} has no room for a class in {size} numbers; use another file")
     if known and not checkpoint.preset:
         checkpoint = _with_class_names(checkpoint, known)
-    return checkpoint, generator
+    # Without labels there is one class, which nobody has named.
+    return checkpoint, tell_classes(generator, checkpoint.class_names or map(str, range(known)), apart)
 
 
 def _with_class_names(checkpoint: Checkpoint, count: int) -> Checkpoint:
@@ -224,7 +227,7 @@ def draw_images(
 
     Args:
         checkpoint: The file.
-        generator: What `restore_generator` returned for it.
+        generator: What `restore_generator` or `identify` returned for it.
         count: How many.
         seed: Decides the latent vectors.
         classes: Those to draw, in turns; a generator that can be asked for a class draws all by default.
@@ -236,14 +239,10 @@ def draw_images(
     Raises:
         ClothingGANError: See `clothinggan.models.generate`.
     """
-    size = generator.input_shape[-1]
-    known = checkpoint.classes
-    asked = known if classes is None else classes
-    vectors = draw_latent_vectors(count, size, seed, asked, len(known or ()))
-    if checkpoint.class_apart:
-        # The latent vectors that a program of two inputs draws from the same seed.
-        vectors[:, : -len(known)] = draw_latent_vectors(count, size - len(known), seed)
+    # By their names: a class may be called by another's number.
+    names = None if classes is None else [class_names(generator)[number] for number in classes]
     try:
+        vectors = draw_latent_vectors(count, generator, seed, names)
         return generate(generator, vectors, progress=progress), vectors
     except ClothingGANError as error:
         error.add(where=checkpoint.path)
