@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from clothinggan.data.sources import load as load_data
     from clothinggan.errors import ClothingGANError
     from clothinggan.gan import GAN
-    from clothinggan.models import draw_latent_vectors, generate
+    from clothinggan.models import build_networks, draw_latent_vectors, generate
     from clothinggan.presets import PRESETS, Preset
 
 __version__ = "1.0.0"
+
+from clothinggan import environment  # Which asks for the version.
+
+environment.prepare_tensorflow()
 
 _HOMES = {
     "ClothingGANError": "clothinggan.errors:ClothingGANError",
@@ -27,6 +31,7 @@ _HOMES = {
     "Measures": "clothinggan.api:Measures",
     "PRESETS": "clothinggan.presets:PRESETS",
     "Preset": "clothinggan.presets:Preset",
+    "build_networks": "clothinggan.models:build_networks",
     "draw": "clothinggan.api:draw",
     "draw_latent_vectors": "clothinggan.models:draw_latent_vectors",
     "fit": "clothinggan.api:fit",
@@ -36,7 +41,7 @@ _HOMES = {
     "measure": "clothinggan.api:measure",
     "show": "clothinggan.api:show",
 }
-_ON_TENSORFLOW = {"GAN", "draw_latent_vectors", "generate", "load_generator"}
+_ON_TENSORFLOW = {"GAN", "build_networks", "draw_latent_vectors", "generate", "load_generator"}
 __all__ = [
     "GAN",
     "PRESETS",
@@ -44,6 +49,7 @@ __all__ = [
     "Measures",
     "Preset",
     "__version__",
+    "build_networks",
     "draw",
     "draw_latent_vectors",
     "fit",
@@ -60,8 +66,6 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'clothinggan' has no attribute '{name}'")
     if name in _ON_TENSORFLOW:
-        from clothinggan import environment
-
         environment.import_tensorflow()
     return resolve_name(_HOMES[name])
 
