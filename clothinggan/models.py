@@ -327,11 +327,14 @@ def walk(stations: np.ndarray, steps: int, classes: int = 0) -> np.ndarray:
 
 def ends_in_tanh(generator: keras.Model) -> bool:
     """Whether a generator's numbers lie in [-1, 1], as those of many other tools do, and not in [0, 1]."""
-    deciding = [layer for layer in generator.layers if not _keeps_the_range(layer)]
+    return last_activation(generator) is keras.activations.tanh
+
+
+def last_activation(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor] | None:
+    """Returns the activation that decides on the range of a network's numbers; None where none does."""
+    deciding = [layer for layer in network.layers if not _keeps_the_range(layer)]
     last = deciding[-1] if deciding else None
-    if isinstance(last, keras.Model):
-        return ends_in_tanh(last)
-    return getattr(last, "activation", None) is keras.activations.tanh
+    return last_activation(last) if isinstance(last, keras.Model) else getattr(last, "activation", None)
 
 
 def _keeps_the_range(layer: keras.Layer) -> bool:

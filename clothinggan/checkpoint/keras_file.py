@@ -18,11 +18,13 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from clothinggan import fast_layers
 from clothinggan.checkpoint import stock_layers
 from clothinggan.checkpoint.hdf5 import Contents
+from clothinggan.checkpoint.record import MAX_CONFIGURATION_LENGTH
 from clothinggan.checkpoint.stock_layers import MERGES, input_shape, make_layer
 from clothinggan.checkpoint.stored_weights import Part, UnfitError, set_weights
 from clothinggan.errors import ClothingGANError
@@ -39,7 +41,6 @@ MAX_LATENT_SIZE = 10_000
 MAX_LAYERS = 300
 MAX_NESTING = 8
 MAX_CLASSES = 1_000
-MAX_CONFIGURATION_LENGTH = 2**20
 _NARROW = 16  # A convolution with fewer filters takes as long as one with so many.
 _MODELS = ("Sequential", "Functional", "Model")
 
@@ -67,25 +68,61 @@ def build_model(contents: Contents, path: Path) -> keras.Model:
         raise ClothingGANError(f"{path} cannot be used: its configuration is not a text")
     _refuse_keras_1(contents, text, path)
     stored = sum(array.size for array in contents.arrays.values())
-    try:
-        if len(text) > MAX_CONFIGURATION_LENGTH:
-            raise UnfitError("its configuration is longer than any generator's")
-        builder = _Builder()
-        with _bounded_weights(min(stored, MAX_WEIGHTS)):
-            model, part = builder.build(json.loads(text))
+    with _naming(path):
+        model, part, classes = _build(text, stored)
         set_weights(part, contents)
         _refuse_another_order(model, part, contents)
-        # Layers may fit together on paper alone.
-        fast_layers.apply(model, np.zeros((2, *model.input_shape[1:]), np.float32), training=False)
+        _try(model)
+    return tell_classes(model, map(str, range(classes)), apart=True)
+
+
+def build_layers(text: str, weights: int, path: Path) -> keras.Model:
+    """Builds a model from its configuration alone, as `build_model` does, with weights that mean nothing.
+
+    Args:
+        text: The configuration, as Keras saves it.
+        weights: How many numbers there are for its weights; it must not want more.
+        path: Where it comes from, for error messages.
+
+    Raises:
+        ClothingGANError: See `build_model`.
+    """
+    with _naming(path):
+        model, _, _ = _build(text, weights)
+        _try(model)
+    return model
+
+
+def _build(text: str, weights: int) -> tuple[keras.Model, Part, int]:
+    """The model of a configuration, what its weights are for, and how many classes it takes apart."""
+    if len(text) > MAX_CONFIGURATION_LENGTH:
+        raise UnfitError("its configuration is longer than any generator's")
+    builder = _Builder()
+    with _bounded_weights(min(weights, MAX_WEIGHTS)):
+        model, part = builder.build(json.loads(text))
+    return model, part, builder.classes
+
+
+def _try(model: keras.Model) -> None:
+    """Computes it once: layers may fit together on paper alone."""
+    fast_layers.apply(model, np.zeros((2, *model.input_shape[1:]), np.float32), training=False)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Has whatever is wrong with a model named by one line, with the file that it is of."""
+    try:
+        yield
     except UnfitError as unfit:
         raise ClothingGANError(f"{path} cannot be used: {unfit}") from unfit
     except RecursionError as error:
         raise ClothingGANError(f"{path} cannot be used: its configuration nests too deep") from error
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise  # That is no fault of the file's.
     except Exception as error:
         # Keras and TensorFlow raise a dozen kinds where arguments do not fit together; on one line.
         detail = " ".join(str(error).split())[:200]
         raise ClothingGANError(f"{path} does not describe a model that can be built: {detail}") from error
-    return tell_classes(model, map(str, range(builder.classes)), apart=True)
 
 
 def _refuse_another_order(model: keras.Model, part: Part, contents: Contents) -> None:

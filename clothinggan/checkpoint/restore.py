@@ -10,7 +10,7 @@ import numpy as np
 from keras import layers
 
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
-from clothinggan.checkpoint.keras_file import MAX_LATENT_SIZE, build_model
+from clothinggan.checkpoint.keras_file import MAX_LATENT_SIZE, build_layers, build_model
 from clothinggan.checkpoint.weights_file import find_design, take_weights
 from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.errors import ClothingGANError
@@ -161,7 +161,7 @@ def restore_discriminator(checkpoint: Checkpoint, preset: Preset | None = None) 
         ClothingGANError: If the model in the file is not such a discriminator, or not acceptable.
     """
     if checkpoint.preset:
-        _, model = build_networks(checkpoint.preset, checkpoint.record.seed)
+        _, model = build_run_networks(checkpoint)
         arrays = checkpoint.state.get("discriminator", [])
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in model.variables]:
             another = f"holds another discriminator than {checkpoint.preset.name}'s"
@@ -174,12 +174,33 @@ def restore_discriminator(checkpoint: Checkpoint, preset: Preset | None = None) 
         take_weights(model, checkpoint.contents, checkpoint.path)
         return model
     model = build_model(checkpoint.contents, checkpoint.path)
-    if model.input_shape[1:] != (28, 28, 1) or model.output_shape[1:] != (1,):
-        raise ClothingGANError(
-            f"{checkpoint.path} is not a discriminator of 28x28x1 images: "
-            f"it maps {model.input_shape[1:]} to {model.output_shape[1:]}; use another file"
-        )
+    _check_discriminator(model, preset, checkpoint.path)
     return model
+
+
+def build_run_networks(checkpoint: Checkpoint) -> tuple[keras.Model, keras.Model]:
+    """Returns networks as those that a run began with: its design's, or a discriminator of its own layers.
+
+    Raises:
+        ClothingGANError: If the discriminator that the file describes is none, or not acceptable.
+    """
+    preset, record = checkpoint.preset, checkpoint.record
+    generator, discriminator = build_networks(preset, record.seed)
+    if record.discriminator:
+        stored = sum(array.size for array in checkpoint.state.get("discriminator", []))
+        discriminator = build_layers(record.discriminator, stored, checkpoint.path)
+        _check_discriminator(discriminator, preset, checkpoint.path)
+    return generator, discriminator
+
+
+def _check_discriminator(model: keras.Model, preset: Preset | None, path: Path) -> None:
+    answers = preset.classes if preset and preset.conditional else 1
+    if model.input_shape[1:] != (28, 28, 1) or model.output_shape[1:] != (answers,):
+        raise ClothingGANError(
+            f"{path} is not a discriminator of 28x28x1 images with {answers} "
+            f"{'answer' if answers == 1 else 'answers'}: it maps {model.input_shape[1:]} to "
+            f"{model.output_shape[1:]}; use another"
+        )
 
 
 def restore_state(checkpoint: Checkpoint, gan: GAN) -> None:
@@ -208,7 +229,7 @@ def restore_gan(checkpoint: Checkpoint, generator: keras.Model | None = None) ->
     if not checkpoint.preset:
         raise ClothingGANError(f"{checkpoint.path} holds a generator alone; use a file of a run")
     record = checkpoint.record
-    _, discriminator = build_networks(checkpoint.preset, record.seed)
+    _, discriminator = build_run_networks(checkpoint)
     generator = generator or restore_generator(checkpoint)
     gan = GAN(checkpoint.preset, generator, discriminator, record.seed, record.precision)
     restore_state(checkpoint, gan)
@@ -249,17 +270,19 @@ def draw_images(
         raise
 
 
-def load_generator(path: str | Path, model: str | None = None) -> keras.Model:
+def load_generator(path: str | Path, model: str | None = None, class_count: int | None = None) -> keras.Model:
     """Returns the generator of a checkpoint, or of another tool's file.
 
     Args:
         path: An ``.h5`` or ``.keras`` file, or weights alone of a design here.
         model: The design's name, where the file holds weights alone that fit several.
+        class_count: How many of the last numbers that it takes say the class, where the file does not say it.
 
     Returns:
-        A model from latent vectors (n, k) float32 to images (n, 28, 28, 1).
+        A model from latent vectors (n, k) float32 to images (n, 28, 28, 1). It knows which classes it takes:
+        see `clothinggan.models.draw_latent_vectors`.
 
     Raises:
         ClothingGANError: If the file cannot be read, or holds no such generator.
     """
-    return identify(read_checkpoint(Path(path)), model)[1]
+    return identify(read_checkpoint(Path(path)), model, class_count)[1]
