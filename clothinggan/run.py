@@ -100,9 +100,11 @@ class Run:
         return self.gan.averaged_generator
 
     @property
-    def path(self) -> Path | None:
-        """The last file that the run has saved, or began from."""
-        return self.folder.last_saved if self.folder else None
+    def path(self) -> Path:
+        """The last file that the run has saved, or began from; raises ClothingGANError if there is none."""
+        if self.folder is None or self.folder.last_saved is None:
+            raise ClothingGANError("this run has no file: it was ended at once, or the files are the chief's")
+        return self.folder.last_saved
 
     def show(self) -> None:
         """Shows the 25 images of the run's sheet: in the notebook's cell, or in a window."""
