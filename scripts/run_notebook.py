@@ -2,8 +2,8 @@
 
     .venv/bin/python scripts/run_notebook.py
 
-Fashion-MNIST is taken as a user's kernel takes it: from Keras's cache, else downloaded. What the runs write goes
-to a folder that is removed.
+Fashion-MNIST is taken as a user's kernel takes it: from Keras's cache, else downloaded. What the runs write
+goes to a folder that is removed.
 """
 
 import argparse
