@@ -77,6 +77,8 @@ def begin(arguments: argparse.Namespace) -> "Run":
     cluster = find_cluster(arguments.strategy)
     dataset = options.load_data(arguments, cluster=cluster)
     preset = replace(arguments.design, classes=dataset.class_count)
+    if preset.conditional:
+        dataset.check_labels(preset.name)
     own, preset = _own_networks(arguments, preset, cluster)
     if arguments.examples:
         dataset = dataset.take(arguments.examples)
