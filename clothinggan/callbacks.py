@@ -20,6 +20,7 @@ from clothinggan import files
 from clothinggan.checkpoint.file import save_checkpoint
 from clothinggan.checkpoint.record import BEST_COLUMNS, HISTORY_COLUMNS, MEASURED_COLUMNS, Record
 from clothinggan.checkpoint.run_folder import RunFolder
+from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.data.sources import Dataset
 from clothinggan.errors import ClothingGANError, note, shown
 from clothinggan.evaluation.evaluator import Evaluator
@@ -139,7 +140,9 @@ class ImageSheets(keras.callbacks.Callback):
         self.folder = folder
 
     def on_epoch_end(self, epoch, logs=None):
-        save_png(draw_losses(self.record.history), self.folder.path / "losses.png")
+        # Images without labels are seen by the classifier of Fashion-MNIST.
+        names = self.record.class_names or CLASS_NAMES
+        save_png(draw_losses(self.record.history, names), self.folder.path / "losses.png")
         if self.record.is_milestone():
             name = f"{self.folder.prefix}epoch{self.record.epoch}.png"
             save_png(draw_sheet(self.model, self.record), self.folder.path / name)

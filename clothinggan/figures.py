@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -131,6 +132,16 @@ PANELS = [
         {"told_apart": "told apart", "precision": "precision", "recall": "recall", "coverage": "coverage"},
     ),
 ]
+# What a panel of its own is called.
+_TITLES = {
+    "d_loss": "discriminator's loss",
+    "g_loss": "generator's loss",
+    "accuracy_real": "accuracy on real",
+    "accuracy_fake": "accuracy on fake",
+    "fcd": "FCD",
+}
+_CHARACTERS_OF_A_SHEET = 40  # in a line above it
+_NAMED_CLASSES = 20  # More names would not fit beside the panel.
 
 
 @_own_style
@@ -149,23 +160,26 @@ def draw_comparison(
     """
     told = {column for history in histories for entry in history for column in entry}
     columns = [column for _, panel in PANELS for column in panel if column in told]
-    side = 2
+    side = 2 if len(columns) <= 4 else 3
     rows = -(-len(columns) // side)
-    figure = Figure(figsize=(max(10, 3.4 * len(labels)), 4 + 2.6 * rows), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(4, 2.6 * rows))
-    for axes, label, images in zip(
-        above.subplots(1, len(labels), squeeze=False)[0], labels, sheets, strict=True
+    figure = Figure(figsize=(max(10, 3.4 * len(labels)), 4 + 2.4 * rows), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(4, 2.4 * rows))
+    for number, (axes, label, images) in enumerate(
+        zip(above.subplots(1, len(labels), squeeze=False)[0], labels, sheets, strict=True)
     ):
         axes.imshow(tile(images), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_axis_off()
-        axes.set_title(_shortened(label), fontsize=10, parse_math=False)
+        # What a run's curves look like: a legend among them would hide some.
+        line = f"\N{BOX DRAWINGS HEAVY HORIZONTAL} {label}"
+        title = textwrap.fill(line, _CHARACTERS_OF_A_SHEET, max_lines=3, placeholder=" …")
+        axes.set_title(title, fontsize=10, color=f"C{number}", parse_math=False)
     grid = below.subplots(rows, side, squeeze=False)
     for axes in grid.flat[len(columns) :]:
         axes.set_axis_off()
     for axes, column in zip(grid.flat, columns, strict=False):
         for label, history in zip(labels, histories, strict=True):
             _draw_curve(axes, history, column, _shortened(label))
-        _finish(axes, column.replace("_", " "), legend=axes is grid.flat[0])
+        _finish(axes, _TITLES.get(column, column.replace("_", " ")), legend=False)
         axes.set_xlabel("epoch")
     return figure
 
@@ -184,17 +198,18 @@ def _finish(axes: Axes, label: str, legend: bool = True) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
     if legend:
         axes.legend()
-    if not label.endswith(("loss", "distance", "fcd")):
+    if not label.endswith(("loss", "distance", "FCD")):
         axes.set_ylim(0, 1.02)
 
 
 @_own_style
-def draw_losses(history: Sequence[dict[str, float]]) -> Figure:
+def draw_losses(history: Sequence[dict[str, float]], class_names: Sequence[str] = ()) -> Figure:
     """Draws how the losses, the discriminator's accuracy and, where it was measured, the quality went.
 
     Args:
         history: An entry for each epoch, with `epoch`, `d_loss`, `g_loss`, `accuracy_real` and
             `accuracy_fake`; some may have what was measured, see `PANELS`, and `class_shares`.
+        class_names: What the classes of `class_shares` are called.
 
     Returns:
         A new figure.
@@ -215,13 +230,24 @@ def draw_losses(history: Sequence[dict[str, float]]) -> Figure:
         # Mode collapse is a band that swallows the others.
         bands = np.transpose([entry["class_shares"] for entry in shares])
         if len(epochs) == 1:
-            axes.bar(np.full(len(bands), epochs[0]), bands[:, 0], bottom=np.cumsum(bands[:, 0]) - bands[:, 0])
+            places = np.full(len(bands), epochs[0])
+            colours = [f"C{index}" for index in range(len(bands))]
+            below = np.cumsum(bands[:, 0]) - bands[:, 0]
+            drawn = axes.bar(places, bands[:, 0], bottom=below, color=colours)
         else:
-            axes.stackplot(epochs, bands)
+            drawn = axes.stackplot(epochs, bands)
+        if len(class_names) == len(bands) <= _NAMED_CLASSES:
+            # From the top, as the bands lie.
+            names = [_shortened(name) for name in class_names]
+            axes.legend(
+                list(drawn)[::-1], names[::-1], loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8
+            )
         axes.set_ylabel("share of each class")
         axes.set_ylim(0, 1)
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
+    if len(history) == 1:  # Between an epoch and itself there are fractions.
+        axes.set_xticks([history[0]["epoch"]])
     return figure
 
 

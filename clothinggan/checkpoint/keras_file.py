@@ -69,7 +69,7 @@ def build_model(contents: Contents, path: Path) -> keras.Model:
     _refuse_keras_1(contents, text, path)
     stored = sum(array.size for array in contents.arrays.values())
     with _naming(path):
-        model, part, classes = _build(text, stored)
+        model, part, classes = _build(text, stored, _is_of_keras_2(contents))
         set_weights(part, contents)
         _refuse_another_order(model, part, contents)
         _try(model)
@@ -93,11 +93,11 @@ def build_layers(text: str, weights: int, path: Path) -> keras.Model:
     return model
 
 
-def _build(text: str, weights: int) -> tuple[keras.Model, Part, int]:
+def _build(text: str, weights: int, of_keras_2: bool = False) -> tuple[keras.Model, Part, int]:
     """The model of a configuration, what its weights are for, and how many classes it takes apart."""
     if len(text) > MAX_CONFIGURATION_LENGTH:
         raise UnfitError("its configuration is longer than any generator's")
-    builder = _Builder()
+    builder = _Builder(of_keras_2)
     with _bounded_weights(min(weights, MAX_WEIGHTS)):
         model, part = builder.build(json.loads(text))
     return model, part, builder.classes
@@ -148,6 +148,16 @@ def _refuse_keras_1(contents: Contents, text: str, path: Path) -> None:
         )
 
 
+def _is_of_keras_2(contents: Contents) -> bool:
+    return str(contents.attributes[""].get("keras_version")).startswith("2.")
+
+
+def half_precision(contents: Contents) -> str | None:
+    """Returns in what less than float32 the program computed that saved a model; None if in no less."""
+    found = re.search(r'"((mixed_)?b?float16)"', str(contents.attributes[""].get("model_config")))
+    return found and found[1]
+
+
 @contextlib.contextmanager
 def _bounded_weights(limit: int) -> Iterator[None]:
     """Refuses layers that want more weights than the file holds, before memory is taken for them."""
@@ -195,7 +205,8 @@ class _Builder:
     wherever it is one. So what is drawn, trained and saved is the same kind of model for every file.
     """
 
-    def __init__(self):
+    def __init__(self, of_keras_2: bool):
+        self.of_keras_2 = of_keras_2
         self.layers = self.nesting = self.outputs = self.products = 0
         self.classes = 0
         # What has been made of each configuration: a layer that is used at several places is made once.
@@ -330,7 +341,8 @@ class _Builder:
         if any(isinstance(source, _Label) for source in sources):
             return self._apply_to_class(configuration, sources)
         if id(configuration) not in self.made:
-            self.made[id(configuration)] = make_layer(configuration, self._unique(_name(configuration)))
+            name = self._unique(_name(configuration))
+            self.made[id(configuration)] = make_layer(configuration, name, self.of_keras_2)
         layer, *activations = self.made[id(configuration)][0]
         if isinstance(layer, MERGES) != (len(sources) > 1):
             raise UnfitError(

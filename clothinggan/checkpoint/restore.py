@@ -10,7 +10,7 @@ import numpy as np
 from keras import layers
 
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
-from clothinggan.checkpoint.keras_file import MAX_LATENT_SIZE, build_layers, build_model
+from clothinggan.checkpoint.keras_file import MAX_LATENT_SIZE, build_layers, build_model, half_precision
 from clothinggan.checkpoint.weights_file import find_design, take_weights
 from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.errors import ClothingGANError
@@ -63,6 +63,9 @@ def identify(
     else:
         built = build_model(checkpoint.contents, path)
         generator = _from_vectors(_to_images(built, path), path)
+        if half := half_precision(checkpoint.contents):
+            rounded = f"{path} was computed in {half}, and is in float32 here: images differ by its rounding"
+            checkpoint = replace(checkpoint, notes=(*checkpoint.notes, rounded))
         apart = bool(class_names(built)) and not checkpoint.classes
         named = PRESETS.get(model)
         known = len(checkpoint.classes or class_names(built) or (named and named.class_numbers) or ())
