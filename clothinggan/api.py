@@ -220,6 +220,8 @@ def measure(*paths: StrPath, **options: Any) -> Measures | list[Measures]:
         ClothingGANError: If a file or the data cannot be used.
     """
     given = _known(options, MeasureOptions, "measure")
+    if not paths:
+        raise ClothingGANError("measure() takes a file, or several")
     arguments = _arguments("evaluate", weights=list(paths), **given)
     report, _ = evaluate.measure(arguments)
     entries = [

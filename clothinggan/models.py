@@ -267,8 +267,10 @@ def draw_latent_vectors(
         (count, size) float32; the last numbers are the class where the generator takes one.
 
     Raises:
-        ClothingGANError: If there is no such class, or the size leaves no room for it.
+        ClothingGANError: If there is no such class, the size leaves no room for it, or the count is below 0.
     """
+    if count < 0:
+        raise ClothingGANError(f"{count} vectors cannot be drawn; say how many, from 0 on")
     apart = False
     if isinstance(generator, int | np.integer):
         size, names = generator, tuple(map(str, range(class_count))) if classes is not None else ()
