@@ -119,7 +119,7 @@ def find_classes(asked: Iterable[str | int] | str | int, names: Sequence[str]) -
     several = [asked] if isinstance(asked, str | int) else list(asked)
     for one in several:
         # As a text, it would be read as people write: -1 as 1.
-        if not isinstance(one, str) and one < 0:
+        if not isinstance(one, str) and one < 0 and str(one) not in names:
             raise UnknownClassError(f"{one} is none of the {len(names)} classes: {_listed(names)}")
     if not several:
         raise UnknownClassError(f"no class is asked for; there are {_listed(names)}")
