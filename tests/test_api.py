@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import json
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 from compare_files import differences
+from conftest import stranger
 from keras import layers
 
 import clothinggan
@@ -207,6 +209,34 @@ def test_networks_that_could_not_be_resumed_are_refused_before_the_training(netw
     with pytest.raises(clothinggan.ClothingGANError, match=said):
         clothinggan.fit(out=tmp_path / "new", **networks(), **SMALL)
     assert not (tmp_path / "new").exists()
+
+
+def described(*stack: dict) -> str:
+    first = {"class_name": "InputLayer", "config": {"batch_shape": [None, 28, 28, 1], "name": "first"}}
+    return json.dumps({"class_name": "Sequential", "config": {"name": "model", "layers": [first, *stack]}})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            described({"class_name": "Lambda", "config": {"name": "x"}}),
+            "class 'Lambda', which is not accepted",
+        ),
+        (
+            described({"class_name": "Dense", "config": {"name": "x", "units": 10**6}}),
+            "is larger than the weights in the file|numbers an image",
+        ),
+        (described({"class_name": "Flatten", "config": {"name": "x"}}), "is not a discriminator"),
+        ("[" * 100_000, "nests too deep|cannot be used|cannot be built"),
+        ("no configuration", "does not describe a model"),
+    ],
+    ids=["code", "large", "none", "nested", "nonsense"],
+)
+def test_a_discriminator_that_a_file_describes_is_read_with_care(text, said, small_run, tmp_path):
+    path = stranger(small_run / "clothingGANepoch1.h5", tmp_path / "clothingGANepoch1.h5", discriminator=text)
+    with pytest.raises(clothinggan.ClothingGANError, match=said):
+        clothinggan.fit(resume=path, out=tmp_path / "out")
 
 
 def test_completion_finds_the_public_names():
