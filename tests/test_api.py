@@ -186,7 +186,7 @@ def with_a_lambda() -> keras.Model:
         (lambda: {"generator": keras.Sequential([layers.Dense(784)])}, "does not say the shape of its input"),
         (lambda: {"generator": "a generator"}, "the generator is a str; build it as"),
         (lambda: {"generator": generator_of_branches(2000)}, "its latent vectors must be of 1 to 1,000"),
-        (lambda: {"discriminator": discriminator_of_blocks(10)}, "with 1 answer: it maps"),
+        (lambda: {"discriminator": discriminator_of_blocks(10)}, r"to \(10,\), where \(1,\) is expected"),
         (
             lambda: {"discriminator": discriminator_of_blocks(1, kernel_constraint="max_norm")},
             "with kernel_constraint, which a run does not learn with",

@@ -200,9 +200,8 @@ def _check_discriminator(model: keras.Model, preset: Preset | None, path: Path) 
     answers = preset.classes if preset and preset.conditional else 1
     if model.input_shape[1:] != (28, 28, 1) or model.output_shape[1:] != (answers,):
         raise ClothingGANError(
-            f"{path} is not a discriminator of 28x28x1 images with {answers} "
-            f"{'answer' if answers == 1 else 'answers'}: it maps {model.input_shape[1:]} to "
-            f"{model.output_shape[1:]}; use another"
+            f"{path} is not a discriminator of 28x28x1 images: it maps {model.input_shape[1:]} to "
+            f"{model.output_shape[1:]}, where {(answers,)} is expected; use another"
         )
 
 
