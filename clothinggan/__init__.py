@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from clothinggan.data.sources import load as load_data
     from clothinggan.errors import ClothingGANError
     from clothinggan.gan import GAN
-    from clothinggan.models import draw_latent_vectors, generate
+    from clothinggan.models import build_networks, draw_latent_vectors, generate
     from clothinggan.presets import PRESETS, Preset
 
 __version__ = "2.0.0"
+
+from clothinggan import environment  # Which asks for the version.
+
+environment.prepare_tensorflow()
 
 _HOMES = {
     "ClothingGANError": "clothinggan.errors:ClothingGANError",
@@ -35,6 +39,7 @@ _HOMES = {
     "Measures": "clothinggan.api:Measures",
     "PRESETS": "clothinggan.presets:PRESETS",
     "Preset": "clothinggan.presets:Preset",
+    "build_networks": "clothinggan.models:build_networks",
     "draw": "clothinggan.api:draw",
     "draw_latent_vectors": "clothinggan.models:draw_latent_vectors",
     "fit": "clothinggan.api:fit",
@@ -44,7 +49,7 @@ _HOMES = {
     "measure": "clothinggan.api:measure",
     "show": "clothinggan.api:show",
 }
-_ON_TENSORFLOW = {"GAN", "draw_latent_vectors", "generate", "load_generator"}
+_ON_TENSORFLOW = {"GAN", "build_networks", "draw_latent_vectors", "generate", "load_generator"}
 __all__ = [
     "GAN",
     "PRESETS",
@@ -52,6 +57,7 @@ __all__ = [
     "Measures",
     "Preset",
     "__version__",
+    "build_networks",
     "draw",
     "draw_latent_vectors",
     "fit",
@@ -67,8 +73,6 @@ def __getattr__(name: str) -> object:
     # On first use: importing the package does not wait for TensorFlow.
     if name not in _HOMES:
         raise AttributeError(f"module 'clothinggan' has no attribute '{name}'")
-    from clothinggan import environment
-
     with environment.naming_what_shadows():
         if name in _ON_TENSORFLOW:
             environment.import_tensorflow()

@@ -291,16 +291,16 @@ def make_walk(found: Checkpoint, generator: "keras.Model", arguments: argparse.N
     """Writes an animation of several walks side by side that ends where it began; returns the exit status."""
     files.prepare_file(arguments.walk, "--walk")
     from clothinggan.figures import save_gif, tile
-    from clothinggan.models import draw_latent_vectors, generate, walk
+    from clothinggan.models import class_names, draw_latent_vectors, generate, walk
 
     size = generator.input_shape[-1]
     # Each walker sets out from another class, and all take the classes in their order.
     turns = np.add.outer(np.arange(WALK_STATIONS), np.arange(WALKERS)).ravel()
     classes = _classes(found, arguments)
-    asked = np.take(classes, turns, mode="wrap") if classes else None
-    known = len(found.classes or ())
-    stations = draw_latent_vectors(WALK_STATIONS * WALKERS, size, arguments.seed, asked, known)
-    way = walk(stations.reshape(WALK_STATIONS, WALKERS, size), WALK_STEPS, known)
+    names = class_names(generator)
+    asked = [names[number] for number in np.take(classes, turns, mode="wrap")] if classes else None
+    stations = draw_latent_vectors(WALK_STATIONS * WALKERS, generator, arguments.seed, asked)
+    way = walk(stations.reshape(WALK_STATIONS, WALKERS, size), WALK_STEPS, len(names))
     images = generate(generator, way.reshape(-1, size)).reshape(-1, WALKERS, 28, 28)
     save_gif([tile(frame) for frame in images], arguments.walk, [WALK_SECONDS] * len(images))
     print(f"{shown(arguments.walk)}: {WALKERS} walks through {WALK_STATIONS} latent vectors each")

@@ -24,12 +24,15 @@ TENSORFLOW_BYTES = 1_280 * 2**20  # of address space, that its import takes
 _NEEDED = ("absl", "h5py", "keras", "matplotlib", "numpy", "PIL", "tensorflow")
 
 
-def use_onednn() -> None:
-    """Has a TensorFlow that is not yet imported compute by oneDNN, unless the user has decided on it.
+def prepare_tensorflow() -> None:
+    """Has a TensorFlow that is not yet imported compute by oneDNN, and be quiet, unless the user decided.
 
-    TensorFlow leaves it off on processors without AVX-512, where it is three times faster too.
+    TensorFlow leaves oneDNN off on processors without AVX-512, where it is three times faster too. Whoever
+    imports TensorFlow then, the same bits come of it.
     """
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def is_installed(package: str) -> bool:
@@ -57,8 +60,7 @@ def import_tensorflow() -> None:
         _share_out_threads()
         return
     ask_for_memory(TENSORFLOW_BYTES, "TensorFlow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    use_onednn()
+    prepare_tensorflow()
     with contextlib.ExitStack() as around:
         around.enter_context(naming_what_shadows())
         around.enter_context(warnings_end_nothing())
@@ -277,8 +279,11 @@ def library_versions() -> dict[str, str]:
 
 def _onednn() -> str:
     """Whether oneDNN computes, and with which of the processor's instructions, where that is limited."""
-    if os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("0", "false"):
+    wanted = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "").lower()
+    if wanted in ("0", "false"):
         return "off"
+    if not wanted:  # TensorFlow was imported before this package.
+        return "as TensorFlow chooses"
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "")).upper()
     return f"on up to {limit}" if limit not in ("", "ALL", "DEFAULT") else "on"
 

@@ -26,8 +26,8 @@ FIGURE_NEIGHBOURS = 5
 FIGURE_CANDIDATES = 1_000  # Among so many the nearest to training images are looked for.
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Reads the command line."""
+def make_parser() -> options.Parser:
+    """Returns what reads the command line."""
     parser = options.Parser("evaluate", "Measures how good the images of one or more generators are.")
     options.add_weights(parser, "one or more .h5 or .keras files")
     options.add_identity(parser)
@@ -54,6 +54,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help=f"draw up to {FIGURE_IMAGES} images of the best file with their classes, and the "
         f"{FIGURE_NEIGHBOURS} that come nearest to training images, each beside that one",
     )
+    return parser
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = make_parser()
     arguments = parser.parse_args(argv)
     if arguments.figure and arguments.figure.suffix != ".png":
         parser.error(f"--figure takes a name that ends in .png, not '{arguments.figure}'")

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -175,6 +176,15 @@ PANELS = [
         {"told_apart": "told apart", "precision": "precision", "recall": "recall", "coverage": "coverage"},
     ),
 ]
+# What a panel of its own is called.
+_TITLES = {
+    "d_loss": "discriminator's loss",
+    "g_loss": "generator's loss",
+    "accuracy_real": "accuracy on real",
+    "accuracy_fake": "accuracy on fake",
+    "fcd": "FCD",
+}
+_CHARACTERS_OF_A_SHEET = 40  # in a line above it
 
 
 @_own_style
@@ -197,22 +207,25 @@ def draw_comparison(
     """
     told = {column for history in histories for entry in history for column in entry}
     columns = [column for _, panel in PANELS for column in panel if column in told]
-    side = 2
+    side = 2 if len(columns) <= 4 else 3
     rows = -(-len(columns) // side)
     figure = Figure(figsize=(max(10, 3.4 * len(labels)), 4 + 2.6 * rows), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(4, 2.6 * rows))
-    for axes, label, images, under in zip(
-        above.subplots(1, len(labels), squeeze=False)[0], labels, sheets, names, strict=True
+    for number, (axes, label, images, under) in enumerate(
+        zip(above.subplots(1, len(labels), squeeze=False)[0], labels, sheets, names, strict=True)
     ):
         draw_tiles(axes, images, under)
-        axes.set_title(_shortened(label), fontsize=10, parse_math=False)
+        # What a run's curves look like: a legend among them would hide some.
+        line = f"\N{BOX DRAWINGS HEAVY HORIZONTAL} {label}"
+        title = textwrap.fill(line, _CHARACTERS_OF_A_SHEET, max_lines=3, placeholder=" …")
+        axes.set_title(title, fontsize=10, color=f"C{number}", parse_math=False)
     grid = below.subplots(rows, side, squeeze=False)
     for axes in grid.flat[len(columns) :]:
         axes.set_axis_off()
     for axes, column in zip(grid.flat, columns, strict=False):
         for label, history in zip(labels, histories, strict=True):
             _draw_curve(axes, history, column, _shortened(label))
-        _finish(axes, column.replace("_", " "), legend=axes is grid.flat[0])
+        _finish(axes, _TITLES.get(column, column.replace("_", " ")), legend=False)
         axes.set_xlabel("epoch")
     return figure
 
@@ -233,7 +246,7 @@ def _finish(axes: Axes, label: str, legend: bool = True) -> None:
     if label.endswith("loss"):
         _mark(axes, np.log(2), "ln 2: guessing")
         axes.set_ylim(bottom=0)
-    elif not label.endswith(("distance", "fcd")):
+    elif not label.lower().endswith(("distance", "fcd")):
         _mark(axes, 0.5, "one half: guessing" if "accuracy" in label or "apart" in label else "one half")
         axes.set_ylim(0, 1.02)
     if legend:
@@ -251,7 +264,7 @@ def draw_losses(history: Sequence[dict[str, float]], class_names: Sequence[str] 
     Args:
         history: An entry for each epoch, with `epoch`, `d_loss`, `g_loss`, `accuracy_real` and
             `accuracy_fake`; some may have what was measured, see `PANELS`, and `class_shares`.
-        class_names: Of those whose shares there are.
+        class_names: What the classes of `class_shares` are called.
 
     Returns:
         A new figure.

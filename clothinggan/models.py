@@ -1,7 +1,7 @@
 """The networks: generators, discriminators, and the composite that trains one through the other."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import keras
@@ -10,10 +10,12 @@ import tensorflow as tf
 from keras import layers
 
 from clothinggan import environment, fast_layers
+from clothinggan.data.classes import find_classes
 from clothinggan.errors import ClothingGANError, first_line
 from clothinggan.presets import CLASSES, Preset
 
 LEAKY_RELU_SLOPE = 0.2
+_BESIDE = 1e-3  # How far beside 0 and 1 rounding may bring a class.
 
 
 def clothing_generator(preset: Preset) -> keras.Model:
@@ -155,12 +157,14 @@ def build_networks(preset: Preset, seed: int) -> tuple[keras.Model, keras.Model]
     Returns:
         The generator, latent vectors (n, input_size) float32 to images (n, 28, 28, 1) in [0, 1], and
         the discriminator, such images to probabilities (n, 1), or (n, classes) for a conditional design.
+        A generator that takes a class knows how many there are (`tell_classes` names them).
     """
     # Seeds Keras's and NumPy's global streams, which the layers draw their own seeds from.
     keras.utils.set_random_seed(seed)
     # A design of one's own may bring builders that the module did not have when it was imported.
     builders = (globals()[f"{preset.networks}_{network}"] for network in ("generator", "discriminator"))
-    return tuple(build(preset) for build in builders)
+    generator, discriminator = (build(preset) for build in builders)
+    return tell_classes(generator, map(str, preset.class_numbers or ())), discriminator
 
 
 def transfer_weights(source: keras.Model, target: keras.Model) -> bool:
@@ -236,34 +240,85 @@ class Composite(keras.Model):
         return self.generator.trainable_variables
 
 
+def tell_classes(generator: keras.Model, names: Iterable[str], apart: bool = False) -> keras.Model:
+    """Tells a generator which classes it takes, so that whoever draws with it need not know.
+
+    Args:
+        generator: The last of the numbers that it takes are its class, as many as there are names: that of
+            the class is 1, the others are 0.
+        names: Of the classes, in their order; none for a generator that takes no class.
+        apart: Whether its latent vector and its class were two inputs where it comes from.
+
+    Returns:
+        The generator.
+    """
+    generator.clothinggan_classes = tuple(names)
+    generator.clothinggan_class_apart = apart
+    return generator
+
+
+def class_names(generator: keras.Model) -> tuple[str, ...]:
+    """Returns the names of the classes that a generator takes; none where it takes none, or was not told."""
+    return getattr(generator, "clothinggan_classes", ())
+
+
 def draw_latent_vectors(
-    count: int, size: int, seed: int, classes: Sequence[int] | None = None, class_count: int = CLASSES
+    count: int,
+    generator: keras.Model | int,
+    seed: int,
+    classes: Iterable[str | int] | str | None = None,
+    class_count: int = CLASSES,
 ) -> np.ndarray:
     """Draws what a generator makes images of; the same for the same seed.
 
     Args:
         count: How many vectors.
-        size: How many numbers each has: the generator's `input_shape[-1]`.
+        generator: The generator, which `load_generator`, `build_networks` or a run has made: it knows how
+            many numbers it takes, and which classes. Or how many numbers each vector is to have.
         seed: Decides the standard normal numbers.
-        classes: For a conditional generator, the numbers of the classes that it is to draw, repeated until
-            there are `count`: the last `class_count` numbers of each vector say its class.
-        class_count: How many classes the generator knows.
+        classes: Names or numbers of the classes to draw, repeated until there are `count`. A generator that
+            takes a class draws all of them in turns by default; for a mere size there are none by default.
+        class_count: For a mere size: how many of the last numbers say the class, where `classes` are asked
+            for.
 
     Returns:
-        (count, size) float32.
+        (count, size) float32; the last numbers are the class where the generator takes one.
 
     Raises:
-        ClothingGANError: If there is no such class, or the size leaves no room for it.
+        ClothingGANError: If there is no such class, the size leaves no room for it, or the count is below 0.
     """
-    if classes is not None and not (size > class_count and set(classes) <= set(range(class_count))):
+    if count < 0:
+        raise ClothingGANError(f"{count} vectors cannot be drawn; say how many, from 0 on")
+    apart = False
+    if isinstance(generator, int | np.integer):
+        size, names = generator, tuple(map(str, range(class_count))) if classes is not None else ()
+        if names and size <= class_count:
+            raise ClothingGANError(f"vectors of {size} numbers have no room for one of {class_count} classes")
+    else:
+        size, names = generator.input_shape[-1], class_names(generator)
+        apart = getattr(generator, "clothinggan_class_apart", False)
+    asked = _asked_for(classes, names)
+    # The latent vectors that a program of two inputs draws from the same seed.
+    drawn = size - len(names) if apart else size
+    vectors = np.random.default_rng(seed).standard_normal((count, drawn), dtype=np.float32)
+    return _with_classes(vectors[:, : size - len(names)], asked, len(names))
+
+
+def _asked_for(classes: Iterable[str | int] | str | None, names: Sequence[str]) -> list[int]:
+    """The numbers of the classes that are asked for, all by default."""
+    if classes is not None and not names:
         raise ClothingGANError(
-            f"classes are numbers from 0 to {class_count - 1}, for vectors of more numbers; "
-            f"these are {list(classes)}, for {size}"
+            "this generator draws what it likes and cannot be asked for a class; leave the classes out"
         )
-    vectors = np.random.default_rng(seed).standard_normal((count, size), dtype=np.float32)
-    if classes is not None:
-        vectors[:, -class_count:] = np.eye(class_count)[np.resize(classes, count)]
-    return vectors
+    return list(range(len(names))) if classes is None else find_classes(classes, names)
+
+
+def _with_classes(vectors: np.ndarray, classes: Sequence[int], count: int) -> np.ndarray:
+    """Latent vectors with their classes behind them, in turns, as `count` numbers."""
+    if not count:
+        return vectors
+    one_hot = np.eye(count, dtype=np.float32)[np.resize(classes, len(vectors))]
+    return np.concatenate([vectors, one_hot], axis=1)
 
 
 def walk(stations: np.ndarray, steps: int, classes: int = 0) -> np.ndarray:
@@ -292,11 +347,14 @@ def walk(stations: np.ndarray, steps: int, classes: int = 0) -> np.ndarray:
 
 def ends_in_tanh(generator: keras.Model) -> bool:
     """Whether a generator's numbers lie in [-1, 1], as those of many other tools do, and not in [0, 1]."""
-    deciding = [layer for layer in generator.layers if not _keeps_the_range(layer)]
+    return last_activation(generator) is keras.activations.tanh
+
+
+def last_activation(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor] | None:
+    """Returns the activation that decides on the range of a network's numbers; None where none does."""
+    deciding = [layer for layer in network.layers if not _keeps_the_range(layer)]
     last = deciding[-1] if deciding else None
-    if isinstance(last, keras.Model):
-        return ends_in_tanh(last)
-    return getattr(last, "activation", None) is keras.activations.tanh
+    return last_activation(last) if isinstance(last, keras.Model) else getattr(last, "activation", None)
 
 
 def _keeps_the_range(layer: keras.Layer) -> bool:
@@ -327,28 +385,27 @@ def generate(
     latent_vectors: np.ndarray,
     batch_size: int = 250,
     progress: Callable[[int], None] | None = None,
+    classes: Iterable[str | int] | str | None = None,
 ) -> np.ndarray:
     """Draws images with a generator.
 
     Args:
         generator: A model from latent vectors to images (n, 28, 28, 1), black at 0 and white at 1; or at -1
             and 1 if it ends in tanh.
-        latent_vectors: (n, input size) float32.
+        latent_vectors: (n, input size) float32. Of a generator that takes a class the last numbers are the
+            class, each in [0, 1]; they may be left out, and are all classes in turns then.
         batch_size: How many are drawn at once; bounds the memory, not the result.
         progress: Called with the number of images done, after each batch of them.
+        classes: Names or numbers of the classes to draw, in turns, whatever the vectors say.
 
     Returns:
         Images, (n, 28, 28) float32 in [0, 1].
 
     Raises:
-        ClothingGANError: If the vectors are not as the generator takes them, if it cannot be computed, or
-            draws what is not an image.
+        ClothingGANError: If the vectors are not as the generator takes them, if there is no such class, if
+            it cannot be computed, or draws what is not an image.
     """
-    if np.shape(latent_vectors)[1:] != generator.input_shape[1:]:
-        raise ClothingGANError(
-            f"the latent vectors have the shape {np.shape(latent_vectors)}; this generator takes "
-            f"(n, {generator.input_shape[-1]})"
-        )
+    latent_vectors = _as_taken(generator, np.asarray(latent_vectors), classes)
     images = np.empty((len(latent_vectors), 28, 28), np.float32)
     for start in range(0, len(latent_vectors), batch_size):
         vectors = latent_vectors[start : start + batch_size]
@@ -364,3 +421,25 @@ def generate(
         if progress:
             progress(start + len(vectors))
     return images
+
+
+def _as_taken(
+    generator: keras.Model, vectors: np.ndarray, classes: Iterable[str | int] | str | None
+) -> np.ndarray:
+    """Vectors as a generator takes them, with a class where it takes one."""
+    size, names = generator.input_shape[-1], class_names(generator)
+    latent_size = size - len(names)
+    if vectors.shape[1:] not in ((size,), (latent_size,)):
+        or_without = f", or (n, {latent_size}) without a class" if names else ""
+        raise ClothingGANError(
+            f"the latent vectors have the shape {vectors.shape}; this generator takes (n, {size}){or_without}"
+        )
+    if classes is not None or vectors.shape[1] < size:
+        return _with_classes(vectors[:, :latent_size], _asked_for(classes, names), len(names))
+    said = vectors[:, latent_size:]
+    if said.size and not -_BESIDE <= said.min() <= said.max() <= 1 + _BESIDE:
+        raise ClothingGANError(
+            f"the last {len(names)} of the {size} numbers are the class, each from 0 to 1, and here they are "
+            "not; leave them out, or draw the vectors with draw_latent_vectors(count, generator, seed)"
+        )
+    return vectors

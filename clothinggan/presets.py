@@ -92,7 +92,12 @@ class Preset:
     @property
     def file_prefix(self) -> str:
         """What the names of this design's files begin with."""
-        return f"{self.name}GAN"
+        return prefix_of(self.name)
+
+
+def prefix_of(name: str) -> str:
+    """Returns what the names of a design's files begin with."""
+    return f"{name}GAN"
 
 
 PRESETS = {

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 MORE_EPOCHS = 200
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Reads the command line."""
+def make_parser() -> options.Parser:
+    """Returns what reads the command line."""
     parser = options.Parser("resume", "Goes on with a training run exactly where it stopped.")
     parser.add_argument(
         "--weights",
@@ -52,6 +52,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     options.add_devices(parser, recorded=True)
     options.add_reports(parser, recorded=True)
+    return parser
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = make_parser()
     arguments = parser.parse_args(argv)
     if arguments.discriminator_weights and not arguments.weights:
         parser.error("--discriminator-weights goes with --weights")

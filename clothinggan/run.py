@@ -31,7 +31,7 @@ from clothinggan.callbacks import (
     draw_sheet,
     save,
 )
-from clothinggan.checkpoint.file import check_size, file_name
+from clothinggan.checkpoint.file import check_size, file_name, names_of_classes
 from clothinggan.checkpoint.record import Record
 from clothinggan.checkpoint.run_folder import RunFolder
 from clothinggan.data.batches import arrays_to_learn, batches
@@ -41,6 +41,7 @@ from clothinggan.errors import ClothingGANError, MovedFolderError, explain, note
 from clothinggan.evaluation.evaluator import Evaluator
 from clothinggan.figures import in_notebook, present, why_no_window, window_possible
 from clothinggan.gan import GAN
+from clothinggan.models import tell_classes
 from clothinggan.presets import Preset, differences
 from clothinggan.progress import show_progress
 from clothinggan.signals import StoppedBySignal, StopRequests, stop_requests
@@ -72,6 +73,9 @@ class Run:
         self.folder = folder
         self.workers = workers
         self._arrays = arrays_to_learn(gan.preset, dataset)
+        if names := names_of_classes(gan.preset, record):
+            for generator in (gan.generator, gan.averaged_generator):
+                tell_classes(generator, names)
         replicas = workers.strategy.num_replicas_in_sync
         if record.batch_size < replicas:
             what = "workers" if workers.cluster else "devices"
@@ -103,9 +107,11 @@ class Run:
         return self.gan.averaged_generator
 
     @property
-    def path(self) -> Path | None:
-        """The last file that the run has saved, or began from."""
-        return self.folder.last_saved if self.folder else None
+    def path(self) -> Path:
+        """The last file that the run has saved, or began from; raises ClothingGANError if there is none."""
+        if self.folder is None or self.folder.last_saved is None:
+            raise ClothingGANError("this run has no file: it was ended at once, or the files are the chief's")
+        return self.folder.last_saved
 
     def show(self) -> None:
         """Shows the 25 images of the run's sheet: in the notebook's cell, or in a window."""

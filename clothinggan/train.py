@@ -5,19 +5,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from clothinggan import training
+from clothinggan import environment, training
 from clothinggan.checkpoint.record import MAX_EPOCHS, Record
 from clothinggan.cli import options
-from clothinggan.distributed.cluster import find_cluster
+from clothinggan.distributed.cluster import Cluster, find_cluster
 from clothinggan.errors import ClothingGANError
-from clothinggan.presets import PRESETS, SETTINGS, as_plain_data, change, describe_settings
+from clothinggan.presets import PRESETS, SETTINGS, Preset, as_plain_data, change, describe_settings
 
 if TYPE_CHECKING:
+    from clothinggan.checkpoint.own_networks import OwnNetworks
     from clothinggan.run import Run
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Reads the command line."""
+def make_parser() -> options.Parser:
+    """Returns what reads the command line."""
     parser = options.Parser("train", "Trains a small GAN on images of clothing.")
     options.add_model(parser, recorded=False)
     options.add_data(parser, recorded=False)
@@ -48,6 +49,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     options.add_seed(parser, "all that is random")
     options.add_devices(parser, recorded=False)
     options.add_reports(parser, recorded=False)
+    return parser
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = make_parser()
     arguments = parser.parse_args(argv)
     for option in ("keep_best", "stop_after"):
         if getattr(arguments, option) and not arguments.evaluate_every:
@@ -70,6 +77,9 @@ def begin(arguments: argparse.Namespace) -> "Run":
     cluster = find_cluster(arguments.strategy)
     dataset = options.load_data(arguments, cluster=cluster)
     preset = replace(arguments.design, classes=dataset.class_count)
+    if preset.conditional:
+        dataset.check_labels(preset.name)
+    own, preset = _own_networks(arguments, preset, cluster)
     if arguments.examples:
         dataset = dataset.take(arguments.examples)
     batch_size = arguments.batch_size or preset.batch_size
@@ -97,8 +107,24 @@ def begin(arguments: argparse.Namespace) -> "Run":
         fit=arguments.fit or "pad",
         invert=arguments.invert or "auto",
         design=as_plain_data(preset),
+        discriminator=own and own.discriminator_configuration,
     )
-    return training.train(training.Start(preset, record, dataset), arguments, cluster)
+    return training.train(training.Start(preset, record, dataset, own=own), arguments, cluster)
+
+
+def _own_networks(
+    arguments: argparse.Namespace, preset: Preset, cluster: Cluster | None
+) -> tuple["OwnNetworks | None", Preset]:
+    """The networks that a program built itself, and the design with them; a command has none."""
+    generator, discriminator = (getattr(arguments, name, None) for name in ("generator", "discriminator"))
+    if generator is None and discriminator is None:
+        return None, preset
+    if cluster:
+        raise ClothingGANError("networks of your own train in one process: TF_CONFIG names several")
+    environment.import_tensorflow()
+    from clothinggan.checkpoint.own_networks import take_own_networks
+
+    return take_own_networks(generator, discriminator, preset)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

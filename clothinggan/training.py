@@ -18,6 +18,9 @@ from clothinggan.errors import ClothingGANError, lost_worker, shown
 from clothinggan.presets import Preset
 
 if TYPE_CHECKING:
+    import keras
+
+    from clothinggan.checkpoint.own_networks import OwnNetworks
     from clothinggan.gan import GAN
     from clothinggan.run import Run
 
@@ -32,6 +35,7 @@ class Start:
         dataset: What it learns from.
         checkpoint: The file that it goes on from; None for new networks.
         discriminator: The discriminator's own file, where another tool saved the two apart.
+        own: The networks that a program built itself for a new run.
     """
 
     preset: Preset
@@ -39,6 +43,7 @@ class Start:
     dataset: Dataset
     checkpoint: Checkpoint | None = None
     discriminator: Checkpoint | None = None
+    own: "OwnNetworks | None" = None
 
 
 def train(start: Start, arguments: argparse.Namespace, cluster: Cluster | None) -> "Run":
@@ -58,18 +63,13 @@ def train(start: Start, arguments: argparse.Namespace, cluster: Cluster | None) 
         if found and found.has_changed():
             raise ClothingGANError(f"{found.path} was written anew while it was read; resume again")
         environment.import_tensorflow()
-        from clothinggan.checkpoint.restore import identify
         from clothinggan.gan import GAN
-        from clothinggan.models import build_networks
         from clothinggan.run import Run
 
         digests = [file.digest for file in (found, start.discriminator) if file and cluster]
         team = workers.gather(arguments.strategy, cluster, record.terms(digests), arguments.wait)
         with team.strategy.scope():
-            generator, discriminator = build_networks(preset, record.seed)
-            if found:  # Made second: the seed decides on its dropout too.
-                found, generator = identify(found)
-                check_classes(found, preset, start.dataset)
+            generator, discriminator = _networks(start)
         gan = GAN(preset, generator, discriminator, record.seed, record.precision, team.strategy)
         if found:
             _take_over(start, gan)
@@ -78,6 +78,27 @@ def train(start: Start, arguments: argparse.Namespace, cluster: Cluster | None) 
             print(f"going on from {shown(found.path)}, {record.position}")
         run.execute(arguments.show, arguments.tensorboard, getattr(arguments, "callbacks", ()))
         return run
+
+
+def _networks(start: Start) -> tuple["keras.Model", "keras.Model"]:
+    """The generator and the discriminator to train: the design's, a file's, or a program's own."""
+    from clothinggan.checkpoint.restore import build_run_networks, identify, restore_discriminator
+    from clothinggan.models import build_networks
+
+    preset, record, found, own = start.preset, start.record, start.checkpoint, start.own
+    if found and found.record:
+        generator, discriminator = build_run_networks(found)
+    else:
+        generator, discriminator = build_networks(preset, record.seed)
+    # Made second: the seed decides on their dropout too.
+    if found:
+        found, generator = identify(found)
+        check_classes(found, preset, start.dataset)
+    if own and own.generator:
+        _, generator = identify(own.generator)
+    if own and own.discriminator:
+        discriminator = restore_discriminator(own.discriminator, preset)
+    return generator, discriminator
 
 
 def check_classes(found: Checkpoint, preset: Preset, dataset: Dataset) -> None:

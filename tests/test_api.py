@@ -1,6 +1,9 @@
 """What the commands do can be done from a program: train, go on, measure, draw."""
 
 import dataclasses
+import inspect
+import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,9 +13,11 @@ import keras
 import numpy as np
 import pytest
 from compare_files import differences
+from conftest import stranger
+from keras import layers
 
 import clothinggan
-from clothinggan import evaluate
+from clothinggan import evaluate, presets, resume, train
 from clothinggan.data.sample import make_split
 
 SMALL = {"data": "sample", "examples": 64, "epochs": 2, "save_every": 1}
@@ -63,7 +68,7 @@ def test_a_run_stopped_resumed_and_measured_from_python_is_equal_to_the_commands
 
 
 def test_settings_are_keywords_and_a_changed_row_is_a_design(tmp_path):
-    narrow = dataclasses.replace(clothinggan.PRESETS["swift"], generator_filters=(8, 8))
+    narrow = dataclasses.replace(clothinggan.PRESETS["swift"], name="narrow", generator_filters=(8, 8))
     run = clothinggan.fit(narrow, out=tmp_path, latent_size=3, **SMALL | {"epochs": 1})
     assert run.generator.input_shape == (None, 13)
     again = clothinggan.fit(resume=tmp_path, more=1)
@@ -77,7 +82,9 @@ def test_settings_are_keywords_and_a_changed_row_is_a_design(tmp_path):
         ({"epochs": 0}, "argument --epochs: '0' is not a whole number"),
         ({"model": "swif"}, "argument --model: invalid choice: 'swif'"),
         ({"dropout": 2}, "dropout is a number from 0 to 0.95, not 2"),
-        ({"epoch": 3}, "unrecognized arguments: --epoch"),
+        ({"epoch": 3}, r"fit\(\) has no option 'epoch'; did you mean epochs\?"),
+        ({"dropuot": 0.1}, "did you mean dropout"),
+        ({"resume": ".", "dropout": 0.1}, "dropout is what . was trained with"),
         ({"data": "nowhere"}, "no such data"),
     ],
     ids=str,
@@ -118,15 +125,135 @@ def test_measures_are_numbers_by_name_and_print_as_the_table(run, capsys):
 
 def test_images_are_drawn_of_the_classes_that_are_named(run):
     images = clothinggan.draw(run.path, 4, classes=["sneaker", 9])
-    vectors = clothinggan.draw_latent_vectors(4, 74, seed=0, classes=[7, 9])
+    shoes = ["sneaker", "ankle boot"]
+    vectors = clothinggan.draw_latent_vectors(4, run.generator, seed=0, classes=shoes)
     assert np.array_equal(images, clothinggan.generate(run.generator, vectors))
+    loaded = clothinggan.load_generator(run.path)
+    assert np.allclose(clothinggan.generate(loaded, vectors[:, :64], classes=shoes), images, atol=1e-6)
     with pytest.raises(clothinggan.ClothingGANError, match="Sneaker"):
         clothinggan.draw(run.path, 4, classes=["sneeker"])
+
+
+def generator_of_branches(size: int) -> keras.Model:
+    """A graph with branches, whose layers no design has."""
+    vector = keras.Input((size,))
+    square = layers.Reshape((7, 7, 8))(layers.Dense(392, "selu")(vector))
+    square = layers.Dropout(0.1)(layers.BatchNormalization()(square))
+    branches = [layers.Conv2DTranspose(4, k, strides=2, padding="same")(square) for k in (2, 4)]
+    last = layers.Conv2DTranspose(1, 4, strides=2, padding="same", activation="tanh")
+    return keras.Model(vector, last(layers.Add()(branches)))
+
+
+def discriminator_of_blocks(answers: int, last: str | None = "sigmoid", **options: object) -> keras.Model:
+    """A stack with a model in it."""
+    block = [layers.Conv2D(4, 3, strides=2, **options), layers.BatchNormalization(), layers.Dropout(0.3)]
+    inner = keras.Sequential([keras.Input((28, 28, 1)), *block])
+    answer = layers.Dense(answers, activation=last)
+    return keras.Sequential([keras.Input((28, 28, 1)), inner, layers.Flatten(), answer])
+
+
+@pytest.mark.slow
+def test_networks_of_the_callers_own_resume_to_the_bit_where_nobody_knows_them(command, tmp_path):
+    own = {"generator": generator_of_branches(19), "discriminator": discriminator_of_blocks(10)}
+    run = clothinggan.fit("swift", out="whole", **own, **SMALL)
+    assert run.generator.input_shape == (None, 19)
+    Path("resumed").mkdir()
+    shutil.copy("whole/swiftGANepoch1.h5", "resumed")
+    assert command("resume", "--out", "resumed").returncode == 0
+    files = [tmp_path / folder / "swiftGANepoch2.h5" for folder in ("whole", "resumed")]
+    assert differences(*files) == []
+    assert clothinggan.measure(files[1], images=50, quick=True)["accuracy_real"] is not None
+
+
+def test_one_network_of_ones_own_goes_with_the_designs_other(tmp_path):
+    before = generator_of_branches(19)
+    weights = before.get_weights()
+    run = clothinggan.fit("swift", generator=before, out=tmp_path, **SMALL | {"epochs": 1})
+    assert run.gan.preset.latent_size == 9
+    # It is a copy that learns, from the same weights.
+    assert all(np.array_equal(*pair) for pair in zip(weights, before.get_weights(), strict=True))
+
+
+def with_a_lambda() -> keras.Model:
+    stack = [layers.Dense(784), layers.Lambda(lambda x: x), layers.Reshape((28, 28, 1))]
+    return keras.Sequential([keras.Input((5,)), *stack])
+
+
+@pytest.mark.parametrize(
+    ("networks", "said"),
+    [
+        (lambda: {"generator": with_a_lambda()}, "the generator cannot be used: it has a layer of the class"),
+        (lambda: {"generator": keras.Sequential([layers.Dense(784)])}, "does not say the shape of its input"),
+        (lambda: {"generator": "a generator"}, "the generator is a str; build it as"),
+        (lambda: {"generator": generator_of_branches(2000)}, "its latent vectors must be of 1 to 1,000"),
+        (lambda: {"discriminator": discriminator_of_blocks(10)}, r"to \(10,\), where \(1,\) is expected"),
+        (
+            lambda: {"discriminator": discriminator_of_blocks(1, kernel_constraint="max_norm")},
+            "with kernel_constraint, which a run does not learn with",
+        ),
+        (
+            lambda: {
+                "discriminator": keras.Sequential(
+                    [keras.Input((28, 28, 1)), layers.Flatten(), layers.Dense(1)]
+                )
+            },
+            "the discriminator does not end in a sigmoid",
+        ),
+        (
+            lambda: {"generator": generator_of_branches(9), "latent_size": 5},
+            "latent_size is of the design's generator",
+        ),
+    ],
+)
+def test_networks_that_could_not_be_resumed_are_refused_before_the_training(networks, said, tmp_path):
+    with pytest.raises(clothinggan.ClothingGANError, match=said):
+        clothinggan.fit(out=tmp_path / "new", **networks(), **SMALL)
+    assert not (tmp_path / "new").exists()
+
+
+def described(*stack: dict) -> str:
+    first = {"class_name": "InputLayer", "config": {"batch_shape": [None, 28, 28, 1], "name": "first"}}
+    return json.dumps({"class_name": "Sequential", "config": {"name": "model", "layers": [first, *stack]}})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            described({"class_name": "Lambda", "config": {"name": "x"}}),
+            "class 'Lambda', which is not accepted",
+        ),
+        (
+            described({"class_name": "Dense", "config": {"name": "x", "units": 10**6}}),
+            "is larger than the weights in the file|numbers an image",
+        ),
+        (described({"class_name": "Flatten", "config": {"name": "x"}}), "is not a discriminator"),
+        ("[" * 100_000, "nests too deep|cannot be used|cannot be built"),
+        ("no configuration", "does not describe a model"),
+    ],
+    ids=["code", "large", "none", "nested", "nonsense"],
+)
+def test_a_discriminator_that_a_file_describes_is_read_with_care(text, said, small_run, tmp_path):
+    path = stranger(small_run / "clothingGANepoch1.h5", tmp_path / "clothingGANepoch1.h5", discriminator=text)
+    with pytest.raises(clothinggan.ClothingGANError, match=said):
+        clothinggan.fit(resume=path, out=tmp_path / "out")
 
 
 def test_completion_finds_the_public_names():
     assert {"fit", "measure", "draw", "show", "PRESETS"} <= set(dir(clothinggan))
     assert set(clothinggan.__all__) - {"__version__"} == set(clothinggan._HOMES)
+
+
+def test_help_and_completion_tell_every_option_of_the_commands():
+    options = {
+        "fit": {**train.make_parser().described, **resume.make_parser().described, **presets.SETTINGS},
+        "measure": evaluate.make_parser().described,
+    }
+    elsewhere = {"set", "weights", "json", "figure"}  # Settings are options themselves, files are arguments.
+    for name, known in options.items():
+        function = getattr(clothinggan, name)
+        assert set(inspect.signature(function).parameters) >= set(known) - elsewhere
+        assert "    seed: the seed of" in function.__doc__
 
 
 def test_a_run_in_a_thread_goes_on_without_signals(tmp_path):

@@ -5,8 +5,16 @@ import numpy as np
 import pytest
 from keras import layers
 
+from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.errors import ClothingGANError
-from clothinggan.models import Composite, build_networks, draw_latent_vectors, generate, walk
+from clothinggan.models import (
+    Composite,
+    build_networks,
+    draw_latent_vectors,
+    generate,
+    tell_classes,
+    walk,
+)
 from clothinggan.presets import PRESETS
 
 
@@ -46,10 +54,51 @@ def test_a_generator_takes_vectors_of_its_own_size(clothing):
         generate(clothing[0], np.zeros((2, 99), np.float32))
 
 
-@pytest.mark.parametrize(("size", "classes"), [(74, [10]), (74, [-1]), (9, [3])])
-def test_latent_vectors_are_of_classes_that_there_are(size, classes):
-    with pytest.raises(ClothingGANError, match="numbers from 0 to 9"):
+@pytest.mark.parametrize(
+    ("size", "classes", "said"),
+    [
+        (74, [10], "'10' is none of the 10 classes"),
+        (74, [-1], "-1 is none of the 10 classes"),
+        (74, [], "no class is asked for"),
+        (9, [3], "vectors of 9 numbers have no room for one of 10 classes"),
+    ],
+)
+def test_latent_vectors_are_of_classes_that_there_are(size, classes, said):
+    with pytest.raises(ClothingGANError, match=said):
         draw_latent_vectors(1, size, seed=0, classes=classes)
+
+
+@pytest.fixture(scope="module")
+def swift():
+    """A generator that takes a class, and knows what its classes are called."""
+    return tell_classes(build_networks(PRESETS["swift"], seed=0)[0], CLASS_NAMES)
+
+
+def test_a_generator_that_takes_a_class_draws_all_in_turns(swift):
+    vectors = draw_latent_vectors(12, swift, seed=0)
+    assert np.array_equal(vectors, draw_latent_vectors(12, 74, seed=0, classes=range(10)))
+    assert np.array_equal(generate(swift, vectors[:, :64]), generate(swift, vectors))
+
+
+def test_its_classes_are_asked_for_by_name(swift):
+    boots = draw_latent_vectors(3, swift, seed=0, classes=["ankle boot", 7])
+    assert boots[:, 64:].argmax(axis=1).tolist() == [9, 7, 9]
+    bags = draw_latent_vectors(3, swift, seed=0, classes="bag")
+    assert np.array_equal(generate(swift, boots, classes=["bag"]), generate(swift, bags))
+    with pytest.raises(ClothingGANError, match="did you mean Sneaker"):
+        draw_latent_vectors(3, swift, seed=0, classes=["sneeker"])
+
+
+def test_noise_in_the_place_of_the_class_is_refused(swift):
+    with pytest.raises(ClothingGANError, match="the last 10 of the 74 numbers are the class"):
+        generate(swift, np.random.default_rng(0).standard_normal((25, 74), np.float32))
+
+
+def test_a_generator_that_takes_no_class_is_not_asked_for_one(clothing):
+    with pytest.raises(ClothingGANError, match="draws what it likes"):
+        draw_latent_vectors(1, clothing[0], seed=0, classes=["bag"])
+    with pytest.raises(ClothingGANError, match="draws what it likes"):
+        generate(clothing[0], draw_latent_vectors(1, clothing[0], seed=0), classes=["bag"])
 
 
 @pytest.fixture(scope="module")

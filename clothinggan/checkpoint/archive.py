@@ -1,10 +1,12 @@
 """The ``.keras`` file: a zip archive of a configuration and of weights, read without unpacking it.
 
-Two members are used, and read into memory within bounds: ``config.json`` and ``model.weights.h5``. Nothing
-is written, so that no name in an archive leads anywhere; one that tries is refused all the same.
+Three members are used, and read into memory within bounds: ``config.json``, ``model.weights.h5``, and of
+``metadata.json`` the version of Keras. Nothing is written, so that no name in an archive leads anywhere; one
+that tries is refused all the same.
 """
 
 import io
+import re
 import stat
 import zipfile
 import zlib
@@ -14,6 +16,8 @@ from clothinggan.checkpoint import hdf5
 from clothinggan.errors import ClothingGANError, DamagedFileError
 
 CONFIGURATION, WEIGHTS = "config.json", "model.weights.h5"
+_METADATA, _MAX_METADATA_BYTES = "metadata.json", 2**16
+_VERSION = re.compile(rb'"keras_version"\s*:\s*"([\d.]{1,20})"')
 MAX_MEMBERS = 1_000
 MAX_CONFIGURATION_BYTES = 4 * 2**20
 MAX_RATIO = 200  # of a member to what it takes in the archive; weights hardly get smaller at all
@@ -42,7 +46,8 @@ def parse(content: bytes, path: Path) -> hdf5.Contents:
         path: Where they come from, for error messages.
 
     Returns:
-        What the HDF5 file of weights holds, and at its root the configuration, as `model_config`.
+        What the HDF5 file of weights holds, and at its root the configuration, as `model_config`, and Keras's
+        version.
 
     Raises:
         ClothingGANError: If it is damaged, holds more than a model file should, or leads out of the file.
@@ -53,13 +58,18 @@ def parse(content: bytes, path: Path) -> hdf5.Contents:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             configuration = _read(archive, members, CONFIGURATION, MAX_CONFIGURATION_BYTES).decode()
             image = _read(archive, members, WEIGHTS, hdf5.MAX_BYTES)
+            version = {}
+            if any(member.filename == _METADATA for member in members):
+                told = _read(archive, members, _METADATA, _MAX_METADATA_BYTES)
+                if found := _VERSION.search(told):
+                    version["keras_version"] = found[1].decode()
     except _Flaw as flaw:
         raise ClothingGANError(f"{path} {flaw}") from flaw
     # A damaged archive raises a dozen kinds: of its structure, of its checksums, of its compression.
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, OSError) as error:
         raise DamagedFileError(f"{path} is damaged: it is no sound zip archive; use another copy") from error
     contents = hdf5.parse(image, path)
-    contents.attributes[""]["model_config"] = configuration
+    contents.attributes[""] |= {"model_config": configuration, **version}
     return contents
 
 

@@ -57,7 +57,6 @@ class Checkpoint:
         sha256: Of the file as it was read, in hexadecimal.
         design: Whose weights it holds, where it holds weights alone and this has been found.
         foreign_classes: The names of the classes of another tool's generator, where that has any.
-        class_apart: Whether its model takes the class apart from the latent vector.
         notes: What was concluded of it that it does not say.
     """
 
@@ -68,7 +67,6 @@ class Checkpoint:
     sha256: str
     design: str | None = None
     foreign_classes: tuple[str, ...] = ()
-    class_apart: bool = False
     notes: tuple[str, ...] = ()
 
     def without_optimizers(self) -> "Checkpoint":
@@ -119,12 +117,7 @@ class Checkpoint:
     @property
     def class_names(self) -> tuple[str, ...]:
         """The names that the generator's classes can be asked for by; none where it draws what it likes."""
-        if not self.preset:
-            return self.foreign_classes
-        if not self.classes:
-            return ()
-        # The first files were all of Fashion-MNIST's classes.
-        return CLASS_NAMES if self.record.class_names is None else tuple(self.record.class_names)
+        return names_of_classes(self.preset, self.record) if self.preset else self.foreign_classes
 
     @property
     def epoch(self) -> int:
@@ -135,6 +128,14 @@ class Checkpoint:
     def title(self) -> str:
         """What pictures of it are called: 'swift, epoch 5, 3 min'; its name where it tells of no run."""
         return title_of(self.record) if self.record else shown(self.path.stem)
+
+
+def names_of_classes(preset: Preset, record: Record) -> tuple[str, ...]:
+    """Returns what a run's classes are called; none where it takes none, or its images have no labels."""
+    if not preset.conditional:
+        return ()
+    # The first files were all of Fashion-MNIST's classes.
+    return CLASS_NAMES if record.class_names is None else tuple(record.class_names)
 
 
 def file_name(prefix: str, epoch: int | None) -> str:

@@ -18,14 +18,17 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from clothinggan import fast_layers
 from clothinggan.checkpoint import stock_layers
 from clothinggan.checkpoint.hdf5 import Contents
+from clothinggan.checkpoint.record import MAX_CONFIGURATION_LENGTH
 from clothinggan.checkpoint.stock_layers import MERGES, input_shape, make_layer
 from clothinggan.checkpoint.stored_weights import Part, UnfitError, set_weights
 from clothinggan.errors import ClothingGANError
+from clothinggan.models import tell_classes
 from clothinggan.presets import CLASSES
 
 # Bounds on what a generator may ask for, for one image; the larger of the published designs has 2.2 million
@@ -38,7 +41,6 @@ MAX_LATENT_SIZE = 10_000
 MAX_LAYERS = 300
 MAX_NESTING = 8
 MAX_CLASSES = 1_000
-MAX_CONFIGURATION_LENGTH = 2**20
 _NARROW = 16  # A convolution with fewer filters takes as long as one with so many.
 _MODELS = ("Sequential", "Functional", "Model")
 
@@ -54,8 +56,8 @@ def build_model(contents: Contents, path: Path) -> keras.Model:
         path: Where it comes from, for error messages.
 
     Returns:
-        An uncompiled float32 model. Its attribute `clothinggan_classes` is the number of classes that it can
-        be asked for, 0 where it has one input.
+        An uncompiled float32 model, which was told its classes where they are an input of their own: see
+        `clothinggan.models.class_names`.
 
     Raises:
         ClothingGANError: If there is no model, or it has a layer, an argument, a size or a weight that
@@ -66,26 +68,61 @@ def build_model(contents: Contents, path: Path) -> keras.Model:
         raise ClothingGANError(f"{path} cannot be used: its configuration is not a text")
     _refuse_keras_1(contents, text, path)
     stored = sum(array.size for array in contents.arrays.values())
-    try:
-        if len(text) > MAX_CONFIGURATION_LENGTH:
-            raise UnfitError("its configuration is longer than any generator's")
-        builder = _Builder()
-        with _bounded_weights(min(stored, MAX_WEIGHTS)):
-            model, part = builder.build(json.loads(text))
+    with _naming(path):
+        model, part, classes = _build(text, stored, _is_of_keras_2(contents))
         set_weights(part, contents)
         _refuse_another_order(model, part, contents)
-        # Layers may fit together on paper alone.
-        fast_layers.apply(model, np.zeros((2, *model.input_shape[1:]), np.float32), training=False)
+        _try(model)
+    return tell_classes(model, map(str, range(classes)), apart=True)
+
+
+def build_layers(text: str, weights: int, path: Path) -> keras.Model:
+    """Builds a model from its configuration alone, as `build_model` does, with weights that mean nothing.
+
+    Args:
+        text: The configuration, as Keras saves it.
+        weights: How many numbers there are for its weights; it must not want more.
+        path: Where it comes from, for error messages.
+
+    Raises:
+        ClothingGANError: See `build_model`.
+    """
+    with _naming(path):
+        model, _, _ = _build(text, weights)
+        _try(model)
+    return model
+
+
+def _build(text: str, weights: int, of_keras_2: bool = False) -> tuple[keras.Model, Part, int]:
+    """The model of a configuration, what its weights are for, and how many classes it takes apart."""
+    if len(text) > MAX_CONFIGURATION_LENGTH:
+        raise UnfitError("its configuration is longer than any generator's")
+    builder = _Builder(of_keras_2)
+    with _bounded_weights(min(weights, MAX_WEIGHTS)):
+        model, part = builder.build(json.loads(text))
+    return model, part, builder.classes
+
+
+def _try(model: keras.Model) -> None:
+    """Computes it once: layers may fit together on paper alone."""
+    fast_layers.apply(model, np.zeros((2, *model.input_shape[1:]), np.float32), training=False)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Has whatever is wrong with a model named by one line, with the file that it is of."""
+    try:
+        yield
     except UnfitError as unfit:
         raise ClothingGANError(f"{path} cannot be used: {unfit}") from unfit
     except RecursionError as error:
         raise ClothingGANError(f"{path} cannot be used: its configuration nests too deep") from error
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise  # That is no fault of the file's.
     except Exception as error:
         # Keras and TensorFlow raise a dozen kinds where arguments do not fit together; on one line.
         detail = " ".join(str(error).split())[:200]
         raise ClothingGANError(f"{path} does not describe a model that can be built: {detail}") from error
-    model.clothinggan_classes = builder.classes
-    return model
 
 
 def _refuse_another_order(model: keras.Model, part: Part, contents: Contents) -> None:
@@ -109,6 +146,16 @@ def _refuse_keras_1(contents: Contents, text: str, path: Path) -> None:
             f"{path} is a file of Keras 1, whose layers are described in other words; open it with Keras 2.2 "
             "(pip install keras==2.2.5) and save it anew with model.save()"
         )
+
+
+def _is_of_keras_2(contents: Contents) -> bool:
+    return str(contents.attributes[""].get("keras_version")).startswith("2.")
+
+
+def half_precision(contents: Contents) -> str | None:
+    """Returns in what less than float32 the program computed that saved a model; None if in no less."""
+    found = re.search(r'"((mixed_)?b?float16)"', str(contents.attributes[""].get("model_config")))
+    return found and found[1]
 
 
 @contextlib.contextmanager
@@ -158,7 +205,8 @@ class _Builder:
     wherever it is one. So what is drawn, trained and saved is the same kind of model for every file.
     """
 
-    def __init__(self):
+    def __init__(self, of_keras_2: bool):
+        self.of_keras_2 = of_keras_2
         self.layers = self.nesting = self.outputs = self.products = 0
         self.classes = 0
         # What has been made of each configuration: a layer that is used at several places is made once.
@@ -293,7 +341,8 @@ class _Builder:
         if any(isinstance(source, _Label) for source in sources):
             return self._apply_to_class(configuration, sources)
         if id(configuration) not in self.made:
-            self.made[id(configuration)] = make_layer(configuration, self._unique(_name(configuration)))
+            name = self._unique(_name(configuration))
+            self.made[id(configuration)] = make_layer(configuration, name, self.of_keras_2)
         layer, *activations = self.made[id(configuration)][0]
         if isinstance(layer, MERGES) != (len(sources) > 1):
             raise UnfitError(

@@ -20,6 +20,7 @@ MAX_CLASS_NAME = 100  # characters
 FITS = ("pad", "crop")  # of pictures that are not square
 INVERSIONS = ("auto", "yes", "no")
 MAX_RECORD_BYTES = 2**26  # holds a history of MAX_EPOCHS, measured in each
+MAX_CONFIGURATION_LENGTH = 2**20  # of a network's layers, as a text
 _MAX_DESIGN_LENGTH = 10_000
 _MAX_NUMBER = 1e39  # more than any float32
 
@@ -90,6 +91,8 @@ class Record:
     stop_after: int | None = None
     # The design's row, as `clothinggan.presets.as_plain_data` gives it; empty in files of before.
     design: dict[str, object] = field(default_factory=dict)
+    # The configuration of a discriminator that is not the design's own, as Keras saves it.
+    discriminator: str | None = None
 
     @property
     def position(self) -> str:
@@ -104,7 +107,16 @@ class Record:
         Args:
             digests: Those of the files that the run goes on from.
         """
-        names = ["preset", "design", "seed", "batch_size", "epochs", "fingerprint", "precision"]
+        names = [
+            "preset",
+            "design",
+            "discriminator",
+            "seed",
+            "batch_size",
+            "epochs",
+            "fingerprint",
+            "precision",
+        ]
         names += ["epoch", "step_in_epoch", "step"]
         decisive = {name: getattr(self, name) for name in names}
         return hashlib.sha256(json.dumps([decisive, *digests]).encode()).hexdigest()
@@ -213,6 +225,9 @@ def _check_record(record: Record) -> None:
     if not sound:
         raise ValueError
     if type(record.design) is not dict or len(json.dumps(record.design)) > _MAX_DESIGN_LENGTH:
+        raise ValueError
+    own = record.discriminator
+    if own is not None and (type(own) is not str or len(own) > MAX_CONFIGURATION_LENGTH):
         raise ValueError
     for entry in record.history:
         if not set(HISTORY_COLUMNS) <= set(entry) <= {*HISTORY_COLUMNS, *MEASURED_COLUMNS}:

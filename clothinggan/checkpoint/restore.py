@@ -10,12 +10,12 @@ import numpy as np
 from keras import layers
 
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
-from clothinggan.checkpoint.keras_file import MAX_LATENT_SIZE, build_model
+from clothinggan.checkpoint.keras_file import MAX_LATENT_SIZE, build_layers, build_model, half_precision
 from clothinggan.checkpoint.weights_file import find_design, take_weights
 from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.errors import ClothingGANError
 from clothinggan.gan import GAN
-from clothinggan.models import build_networks, draw_latent_vectors, generate
+from clothinggan.models import build_networks, class_names, draw_latent_vectors, generate, tell_classes
 from clothinggan.presets import PRESETS, Preset
 
 
@@ -40,7 +40,8 @@ def identify(
             file does not say it.
 
     Returns:
-        The file, with what is known of it now; and its generator, as `restore_generator` returns it.
+        The file, with what is known of it now; and its generator, as `restore_generator` returns it, which
+        was told its classes.
 
     Raises:
         ClothingGANError: See `restore_generator`; or if the file says something else.
@@ -58,12 +59,16 @@ def identify(
         found = f"{path} holds weights alone, which fit {design.name}'s generator and no other"
         checkpoint = replace(checkpoint, design=design.name, notes=() if named else (found,))
         known = len(design.class_numbers or ())
+        apart = False
     else:
         built = build_model(checkpoint.contents, path)
         generator = _from_vectors(_to_images(built, path), path)
-        checkpoint = replace(checkpoint, class_apart=bool(built.clothinggan_classes))
+        if half := half_precision(checkpoint.contents):
+            rounded = f"{path} was computed in {half}, and is in float32 here: images differ by its rounding"
+            checkpoint = replace(checkpoint, notes=(*checkpoint.notes, rounded))
+        apart = bool(class_names(built)) and not checkpoint.classes
         named = PRESETS.get(model)
-        known = built.clothinggan_classes or len(checkpoint.classes or (named and named.class_numbers) or ())
+        known = len(checkpoint.classes or class_names(built) or (named and named.class_numbers) or ())
     if class_count and known not in (0, class_count):
         raise ClothingGANError(f"{path} is of {known} classes, not of {class_count}; leave --classes out")
     size, known = generator.input_shape[1], known or class_count or 0
@@ -76,7 +81,8 @@ def identify(
         raise ClothingGANError(f"{path} has no room for a class in {size} numbers; use another file")
     if known and not checkpoint.preset:
         checkpoint = _with_class_names(checkpoint, known)
-    return checkpoint, generator
+    # Without labels there is one class, which nobody has named.
+    return checkpoint, tell_classes(generator, checkpoint.class_names or map(str, range(known)), apart)
 
 
 def _with_class_names(checkpoint: Checkpoint, count: int) -> Checkpoint:
@@ -158,7 +164,7 @@ def restore_discriminator(checkpoint: Checkpoint, preset: Preset | None = None) 
         ClothingGANError: If the model in the file is not such a discriminator, or not acceptable.
     """
     if checkpoint.preset:
-        _, model = build_networks(checkpoint.preset, checkpoint.record.seed)
+        _, model = build_run_networks(checkpoint)
         arrays = checkpoint.state.get("discriminator", [])
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in model.variables]:
             another = f"holds another discriminator than {checkpoint.preset.name}'s"
@@ -171,12 +177,32 @@ def restore_discriminator(checkpoint: Checkpoint, preset: Preset | None = None) 
         take_weights(model, checkpoint.contents, checkpoint.path)
         return model
     model = build_model(checkpoint.contents, checkpoint.path)
-    if model.input_shape[1:] != (28, 28, 1) or model.output_shape[1:] != (1,):
-        raise ClothingGANError(
-            f"{checkpoint.path} is not a discriminator of 28x28x1 images: "
-            f"it maps {model.input_shape[1:]} to {model.output_shape[1:]}; use another file"
-        )
+    _check_discriminator(model, preset, checkpoint.path)
     return model
+
+
+def build_run_networks(checkpoint: Checkpoint) -> tuple[keras.Model, keras.Model]:
+    """Returns networks as those that a run began with: its design's, or a discriminator of its own layers.
+
+    Raises:
+        ClothingGANError: If the discriminator that the file describes is none, or not acceptable.
+    """
+    preset, record = checkpoint.preset, checkpoint.record
+    generator, discriminator = build_networks(preset, record.seed)
+    if record.discriminator:
+        stored = sum(array.size for array in checkpoint.state.get("discriminator", []))
+        discriminator = build_layers(record.discriminator, stored, checkpoint.path)
+        _check_discriminator(discriminator, preset, checkpoint.path)
+    return generator, discriminator
+
+
+def _check_discriminator(model: keras.Model, preset: Preset | None, path: Path) -> None:
+    answers = preset.classes if preset and preset.conditional else 1
+    if model.input_shape[1:] != (28, 28, 1) or model.output_shape[1:] != (answers,):
+        raise ClothingGANError(
+            f"{path} is not a discriminator of 28x28x1 images: it maps {model.input_shape[1:]} to "
+            f"{model.output_shape[1:]}, where {(answers,)} is expected; use another"
+        )
 
 
 def restore_state(checkpoint: Checkpoint, gan: GAN) -> None:
@@ -205,7 +231,7 @@ def restore_gan(checkpoint: Checkpoint, generator: keras.Model | None = None) ->
     if not checkpoint.preset:
         raise ClothingGANError(f"{checkpoint.path} holds a generator alone; use a file of a run")
     record = checkpoint.record
-    _, discriminator = build_networks(checkpoint.preset, record.seed)
+    _, discriminator = build_run_networks(checkpoint)
     generator = generator or restore_generator(checkpoint)
     gan = GAN(checkpoint.preset, generator, discriminator, record.seed, record.precision)
     restore_state(checkpoint, gan)
@@ -224,7 +250,7 @@ def draw_images(
 
     Args:
         checkpoint: The file.
-        generator: What `restore_generator` returned for it.
+        generator: What `restore_generator` or `identify` returned for it.
         count: How many.
         seed: Decides the latent vectors.
         classes: Those to draw, in turns; a generator that can be asked for a class draws all by default.
@@ -236,31 +262,29 @@ def draw_images(
     Raises:
         ClothingGANError: See `clothinggan.models.generate`.
     """
-    size = generator.input_shape[-1]
-    known = checkpoint.classes
-    asked = known if classes is None else classes
-    vectors = draw_latent_vectors(count, size, seed, asked, len(known or ()))
-    if checkpoint.class_apart:
-        # The latent vectors that a program of two inputs draws from the same seed.
-        vectors[:, : -len(known)] = draw_latent_vectors(count, size - len(known), seed)
+    # By their names: a class may be called by another's number.
+    names = None if classes is None else [class_names(generator)[number] for number in classes]
     try:
+        vectors = draw_latent_vectors(count, generator, seed, names)
         return generate(generator, vectors, progress=progress), vectors
     except ClothingGANError as error:
         error.add(where=checkpoint.path)
         raise
 
 
-def load_generator(path: str | Path, model: str | None = None) -> keras.Model:
+def load_generator(path: str | Path, model: str | None = None, class_count: int | None = None) -> keras.Model:
     """Returns the generator of a checkpoint, or of another tool's file.
 
     Args:
         path: An ``.h5`` or ``.keras`` file, or weights alone of a design here; or ``example:swift``.
         model: The design's name, where the file holds weights alone that fit several.
+        class_count: How many of the last numbers that it takes say the class, where the file does not say it.
 
     Returns:
-        A model from latent vectors (n, k) float32 to images (n, 28, 28, 1).
+        A model from latent vectors (n, k) float32 to images (n, 28, 28, 1). It knows which classes it takes:
+        see `clothinggan.models.draw_latent_vectors`.
 
     Raises:
         ClothingGANError: If the file cannot be read, or holds no such generator.
     """
-    return identify(read_checkpoint(Path(path)), model)[1]
+    return identify(read_checkpoint(Path(path)), model, class_count)[1]

@@ -24,7 +24,7 @@ from clothinggan.errors import (
     shown,
 )
 from clothinggan.files import TEMPORARY
-from clothinggan.presets import PRESETS
+from clothinggan.presets import PRESETS, prefix_of
 
 LOCK = ".clothinggan.lock"
 _SPREADSHEET_DIGITS = 15  # that a spreadsheet keeps of a number
@@ -154,7 +154,7 @@ class RunFolder:
 
     def keep_best(self, source: Path) -> Path:
         """Keeps a file that was just saved as the run's best; returns its path."""
-        best = self.path / f"{self.prefix}best.h5"
+        best = _best(self.path, self.prefix)
         files.copy(source, best)
         return best
 
@@ -415,6 +415,28 @@ def find_checkpoints(
     return sorted(found)
 
 
+def find_designs(folder: Path) -> list[str]:
+    """Returns the names of the designs whose files lie in a folder.
+
+    A program may have given a design a name of its own; so what is called as its files would be is looked at.
+    """
+    found: dict[str, str | None] = {}
+    for path in sorted(folder.glob(f"{prefix_of('*')}*.h5")):
+        name = path.name.partition(prefix_of(""))[0]
+        if found.get(name) is None:
+            found[name] = name if name in PRESETS else _recorded_design(path)
+    return [design for design in found.values() if design]
+
+
+def _recorded_design(path: Path) -> str | None:
+    """The design that a file is a run of, if that is a part of its name."""
+    try:
+        record = read_checkpoint(path).record
+    except ClothingGANError:
+        return None
+    return record.preset if record and path.name.startswith(prefix_of(record.preset)) else None
+
+
 def find_furthest(folder: Path, model: str | None = None) -> Checkpoint:
     """Returns the checkpoint in a folder whose run has come furthest; files that are passed over are named.
 
@@ -431,11 +453,13 @@ def find_furthest(folder: Path, model: str | None = None) -> Checkpoint:
     def pass_over(error: ClothingGANError) -> None:
         print(f"passing over a file: {error}", file=sys.stderr)
 
-    presets = [PRESETS[model]] if model else PRESETS.values()
-    found = {preset.name: find_checkpoints(folder, preset.file_prefix, pass_over) for preset in presets}
+    names = find_designs(folder)
+    found = {
+        name: find_checkpoints(folder, prefix_of(name), pass_over) for name in names if model in (None, name)
+    }
     runs = {name: checkpoints for name, checkpoints in found.items() if checkpoints}
     if not runs:
-        others = [preset.name for preset in PRESETS.values() if find_checkpoints(folder, preset.file_prefix)]
+        others = [name for name in names if find_checkpoints(folder, prefix_of(name))]
         if others:
             raise ClothingGANError(
                 f"{folder.resolve()} has files of {' and '.join(others)}, none of {model}; leave --model out"
@@ -500,13 +524,13 @@ def find_foreign(folder: Path, prefix: str, record: Record | None, start: Path |
     The arguments are those of `find_later`.
     """
     at_home = start is not None and start.parent.samefile(folder)
-    for preset in PRESETS.values():
-        others = preset.file_prefix != prefix and not at_home
-        if others and (found := find_checkpoints(folder, preset.file_prefix)):
+    for name in find_designs(folder):
+        others = prefix_of(name) != prefix and not at_home
+        if others and (found := find_checkpoints(folder, prefix_of(name))):
             return found[-1].path
-    for latest in filter(Path.exists, _latest_files(folder, prefix)):
-        if not _is_same(latest, start) and not _is_no_loss(latest, record):
-            return latest
+    for path in (*_latest_files(folder, prefix), _best(folder, prefix)):
+        if path.exists() and not _is_same(path, start) and not _is_no_loss(path, record):
+            return path
     history = folder / "history.csv"
     # A run in its first epoch was let begin here, beside whatever there is.
     begun_here = at_home and not record.history
@@ -517,6 +541,10 @@ def find_foreign(folder: Path, prefix: str, record: Record | None, start: Path |
     if losses.exists() and not history.exists() and not at_home:
         return losses
     return None
+
+
+def _best(folder: Path, prefix: str) -> Path:
+    return folder / f"{prefix}best.h5"
 
 
 def _may_be_of(history: Path, record: Record | None) -> bool:
@@ -567,10 +595,10 @@ def _may_mean(text: str, number: float) -> bool:
     return abs(int(digits[:count]) - int(exact)) <= (len(digits) >= _SPREADSHEET_DIGITS)
 
 
-def _is_no_loss(latest: Path, record: Record | None) -> bool:
-    """Whether a `latest` file holds nothing that a run which stands at `record` has not gone through."""
+def _is_no_loss(path: Path, record: Record | None) -> bool:
+    """Whether a file holds nothing that a run which stands at `record` has not gone through."""
     try:
-        other = read_checkpoint(latest).record
+        other = read_checkpoint(path).record
     except DamagedFileError:
         return True
     except ClothingGANError:

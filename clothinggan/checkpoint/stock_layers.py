@@ -78,7 +78,8 @@ _OTHER_CLASS_NAMES = {
 }
 # What may stand in the place of an activation's name.
 _ACTIVATION_LAYERS = ("Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax")
-# Without "hard_sigmoid", which is another function in Keras 2 than in Keras 3.
+# "hard_sigmoid" is another function in Keras 2 than in Keras 3: a line of this slope, cut off at 0 and 1.
+_HARD_SIGMOID_SLOPES = {True: 0.2, False: 1 / 6}
 # fmt: off
 _ACTIVATIONS = frozenset([
     "elu", "exponential", "gelu", "leaky_relu", "linear", "mish", "relu", "relu6", "selu", "sigmoid", "silu",
@@ -87,12 +88,15 @@ _ACTIVATIONS = frozenset([
 # fmt: on
 
 
-def make_layer(configuration: dict, name: str | None) -> tuple[list[keras.Layer], Part]:
+def make_layer(
+    configuration: dict, name: str | None, of_keras_2: bool = False
+) -> tuple[list[keras.Layer], Part]:
     """Makes a layer of what a file says of it.
 
     Args:
         configuration: With `class_name` and `config`.
         name: What the layer is to be called.
+        of_keras_2: Whether Keras 2 saved the file.
 
     Returns:
         What computes it, one after the other: the layer, then its activation where that is a layer of its
@@ -109,7 +113,7 @@ def make_layer(configuration: dict, name: str | None) -> tuple[list[keras.Layer]
     said = inner.get("name")
     part = Part(configuration["class_name"], said, inner.get("trainable") is not False)
     if class_name == "SpectralNormalization":
-        return _normalise_spectrum(inner, name, part)
+        return _normalise_spectrum(inner, name, part, of_keras_2)
     layer_class = _LAYERS.get(class_name)
     if layer_class is None:
         raise UnfitError(f"it has a layer of the class '{class_name}', which is not accepted")
@@ -128,7 +132,7 @@ def make_layer(configuration: dict, name: str | None) -> tuple[list[keras.Layer]
         (arguments["axis"],) = arguments["axis"]
     after: list[keras.Layer] = []
     if "activation" in ARGUMENTS[layer_class]:
-        arguments["activation"], after = _activation(inner.get("activation"), name, part)
+        arguments["activation"], after = _activation(inner.get("activation"), name, part, of_keras_2)
     # Whatever a program that reads the file has set Keras to.
     if "data_format" in inspect.signature(layer_class).parameters:
         arguments["data_format"] = "channels_last"
@@ -138,12 +142,14 @@ def make_layer(configuration: dict, name: str | None) -> tuple[list[keras.Layer]
     return [part.layer, *after], part
 
 
-def _normalise_spectrum(inner: dict, name: str | None, part: Part) -> tuple[list[keras.Layer], Part]:
+def _normalise_spectrum(
+    inner: dict, name: str | None, part: Part, of_keras_2: bool
+) -> tuple[list[keras.Layer], Part]:
     """`SpectralNormalization` around a layer; its activation comes after both all the same."""
     around = inner["layer"]
     if around["class_name"] not in ("Conv2D", "Conv2DTranspose", "Dense", "DepthwiseConv2D"):
         raise UnfitError(f"it has a SpectralNormalization of '{around['class_name']}', which is not accepted")
-    (layer, *after), inner_part = make_layer(around, f"{name}_normalised" if name else None)
+    (layer, *after), inner_part = make_layer(around, f"{name}_normalised" if name else None, of_keras_2)
     iterations = plain(inner.get("power_iterations", 1), "SpectralNormalization.power_iterations")
     if type(iterations) is not int or not 1 <= iterations <= 100:
         raise UnfitError(f"its SpectralNormalization.power_iterations is {iterations}")
@@ -152,16 +158,23 @@ def _normalise_spectrum(inner: dict, name: str | None, part: Part) -> tuple[list
     return [part.layer, *after], part
 
 
-def _activation(value: object, name: str | None, part: Part) -> tuple[str, list[keras.Layer]]:
+def _activation(
+    value: object, name: str | None, part: Part, of_keras_2: bool
+) -> tuple[str, list[keras.Layer]]:
     """An activation's name, and the layers in its place where it is one itself."""
+    after_it = f"{name}_activation" if name else None
     if isinstance(value, dict) and value.get("class_name") == "function":
         value = value.get("config")
     if isinstance(value, str) and value in _ACTIVATION_LAYERS:
         value = {"class_name": value, "config": {}}
     if isinstance(value, dict) and value.get("class_name") in _ACTIVATION_LAYERS:
-        after, inner_part = make_layer(value, f"{name}_activation" if name else None)
+        after, inner_part = make_layer(value, after_it, of_keras_2)
         part.parts.append(("activation", inner_part))
         return "linear", after
+    if value == "hard_sigmoid":
+        line = layers.Rescaling(_HARD_SIGMOID_SLOPES[of_keras_2], 0.5, dtype="float32", name=after_it)
+        bounds = f"{after_it}_bounds" if name else None
+        return "linear", [line, layers.ReLU(max_value=1, dtype="float32", name=bounds)]
     activation = "linear" if value is None else value
     if not isinstance(activation, str) or activation not in _ACTIVATIONS:
         what = value.get("class_name") if isinstance(value, dict) else value

@@ -49,6 +49,16 @@ class Parser(argparse.ArgumentParser):
         )
         self.add_argument("--version", action="version", version=f"clothinggan {__version__}")
 
+    @property
+    def described(self) -> dict[str, str]:
+        """What each option is for, by its name without the dashes."""
+        found = {}
+        for action in self._actions:
+            name = max(action.option_strings, key=len, default="").removeprefix("--")
+            if name and name not in ("help", "version"):
+                found[name.replace("-", "_")] = action.help
+        return found
+
     def error(self, message: str) -> None:
         """Raises the complaint, which `reporting_errors` prints."""
         raise UsageError(message, remedy=f"see {self.prog} --help")

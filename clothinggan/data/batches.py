@@ -20,10 +20,7 @@ def arrays_to_learn(preset: Preset, dataset: Dataset) -> np.ndarray | tuple[np.n
     """
     if not preset.conditional:
         return dataset.train_images
-    if dataset.labels_flaw:
-        raise ClothingGANError(
-            f"{dataset.labels_flaw}; {preset.name} learns with labels: mend them, or leave them out",
-        )
+    dataset.check_labels(preset.name)
     if dataset.train_labels is None:
         return dataset.train_images, np.zeros(len(dataset.train_images), np.int32)
     if dataset.train_labels.max() >= preset.classes:

@@ -3,7 +3,7 @@
 import difflib
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -104,6 +104,26 @@ def find_class(text: str, names: Sequence[str]) -> int:
         meant = f"; did you mean {' or '.join(shown(names[index]) for index in near)}?" if near else ""
         raise UnknownClassError(f"'{text}' is none of the {len(names)} classes: {_listed(names)}{meant}")
     return found[0]
+
+
+def find_classes(asked: Iterable[str | int] | str | int, names: Sequence[str]) -> list[int]:
+    """Returns the numbers of the classes that a program means.
+
+    Args:
+        asked: One or several, each as `find_class` takes it or as a number.
+        names: Of all classes.
+
+    Raises:
+        UnknownClassError: If there is none such, or several; or if none is asked for.
+    """
+    several = [asked] if isinstance(asked, str | int) else list(asked)
+    for one in several:
+        # As a text, it would be read as people write: -1 as 1.
+        if not isinstance(one, str) and one < 0 and str(one) not in names:
+            raise UnknownClassError(f"{one} is none of the {len(names)} classes: {_listed(names)}")
+    if not several:
+        raise UnknownClassError(f"no class is asked for; there are {_listed(names)}")
+    return [find_class(str(one), names) for one in several]
 
 
 def _fold(text: str) -> str:

@@ -22,7 +22,7 @@ from typing import TextIO
 
 import numpy as np
 import PIL
-from PIL import Image
+from PIL import Image, ImageOps
 
 from clothinggan import cache
 from clothinggan.checkpoint.record import MAX_CLASS_NAME
@@ -45,10 +45,11 @@ _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "WEBP", "TIFF")
 _CLOSE = 13  # levels: what is closer to the background's colour is background: the paper's 5 %
 _HALO = 0.1  # of the largest contrast: a JPEG has so much around an edge
 _DRAFT = 256  # pixels: a JPEG is decoded no finer than twice this
+_DARK = 64  # levels: what would hardly be seen on black
 _BRIGHT = 127.5
 _NAMED = 5  # files in a line
 _BATCH = 32  # pictures that a thread reads at once
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 _TRAINING = ("train", "training")
 _TEST = ("test", "testing", "val", "valid", "validation")
 # What turns a picture upright, by its EXIF orientation.
@@ -375,7 +376,10 @@ def read_picture(path: Path | str, fit: str = "pad") -> tuple[np.ndarray, bool]:
 
 
 def _as_greys(picture: Image.Image) -> Image.Image:
-    """Decodes a picture, and returns it in greys of 8 bits; what is transparent becomes black."""
+    """Decodes a picture, and returns it in greys of 8 bits; what is transparent becomes black.
+
+    What is as dark as that itself would be seen no more, and is made bright.
+    """
     if picture.mode.startswith("I") or picture.mode == "F":
         values = np.asarray(picture).astype(np.float64)
         low, high = values.min(), values.max()
@@ -388,6 +392,11 @@ def _as_greys(picture: Image.Image) -> Image.Image:
         return Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8))
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
+        opaque = np.asarray(picture.getchannel("A")) > 127
+        is_cut_out = opaque.any() and not opaque.all()
+        if is_cut_out and np.percentile(np.asarray(picture.convert("L"))[opaque], 90) < _DARK:
+            *colours, alpha = picture.split()
+            picture = Image.merge("RGBA", [*map(ImageOps.invert, colours), alpha])
         black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
         picture = Image.alpha_composite(black, picture)
     elif picture.mode not in ("1", "L", "RGB", "P"):

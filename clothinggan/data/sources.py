@@ -100,6 +100,17 @@ class Dataset:
         classes = f", {count:,} {'class' if count == 1 else 'classes'}" if count else ""
         return f"{shown(self.source)}{origin}: {len(self.train_images):,} training images of 28x28{classes}"
 
+    def check_labels(self, design: str) -> None:
+        """Makes sure that a design which learns with labels can use those that there are.
+
+        Raises:
+            ClothingGANError: If it cannot.
+        """
+        if self.labels_flaw:
+            raise ClothingGANError(
+                f"{self.labels_flaw}; {design} learns with labels: mend them, or leave them out"
+            )
+
     def take(self, examples: int) -> "Dataset":
         """Returns the same data with the first ``examples`` training images only, as views.
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from clothinggan.checkpoint import keras_file
 from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.checkpoint.restore import identify, load_generator
 from clothinggan.models import ends_in_tanh, generate
@@ -38,6 +39,11 @@ KINDS = {
                 2, 4, strides=4, padding="same", activation=layers.PReLU(shared_axes=[1, 2])),
             layers.Activation(leaky(0.1)), layers.Conv2D(1, 3, padding="same"),
             layers.Activation(layers.Activation("tanh"))])
+    """,
+    "a hard sigmoid": """
+        model = keras.Sequential([
+            entry((6,)), layers.Dense(784, activation="hard_sigmoid"),
+            layers.Activation("hard_sigmoid"), layers.Reshape((28, 28, 1))])
     """,
     "a model within, frozen": """
         inner = keras.Sequential([
@@ -207,6 +213,26 @@ def test_what_was_frozen_there_learns_here(tmp_path):
     model.trainable = False
     model.save(tmp_path / "x.keras")
     assert len(load_generator(tmp_path / "x.keras").trainable_variables) == 2
+
+
+def test_of_a_generator_of_half_precision_it_is_said_that_its_images_differ(tmp_path):
+    numbers = layers.Dense(784, activation="tanh", dtype="mixed_bfloat16")
+    keras.Sequential([keras.Input((6,)), numbers, layers.Reshape((28, 28))]).save(tmp_path / "x.keras")
+    found, _ = identify(read_checkpoint(tmp_path / "x.keras"))
+    assert "was computed in mixed_bfloat16, and is in float32 here" in found.notes[0]
+
+
+def test_running_out_of_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    keras.Sequential([keras.Input((6,)), layers.Dense(784), layers.Reshape((28, 28))]).save(
+        tmp_path / "x.keras"
+    )
+
+    def take_memory(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(keras_file, "make_layer", take_memory)
+    with pytest.raises(MemoryError):
+        load_generator(tmp_path / "x.keras")
 
 
 def test_spectral_normalisation_goes_on_in_training(tmp_path):

@@ -462,3 +462,20 @@ def test_a_surplus_file_that_cannot_be_removed_stays_and_the_run_goes_on(
         f"cannot remove {tmp_path}/clothingGANepoch1.h5: operation not permitted\n" in capsys.readouterr().err
     )
     assert numbered == [2]
+
+
+def test_another_runs_best_file_is_not_written_over(small_run, tmp_path):
+    shutil.copy(small_run / "clothingGANepoch2.h5", tmp_path / "clothingGANbest.h5")
+    with (
+        pytest.raises(ClothingGANError, match=r"clothingGANbest\.h5, which is not of this run"),
+        run_folder.open_run_folder(tmp_path, "clothingGAN"),
+    ):
+        pass
+    assert run_folder.find_foreign(tmp_path, "clothingGAN", standing(small_run, 3), None) is None
+
+
+def test_files_of_a_design_with_a_name_of_its_own_are_found_and_other_tools_are_not(small_run, tmp_path):
+    stranger(small_run / "clothingGANepoch1.h5", tmp_path / "myGAN-2GANepoch1.h5", preset="myGAN-2")
+    load_generator(small_run / "clothingGANepoch1.h5").save(tmp_path / "WGANepoch7.h5")
+    assert run_folder.find_designs(tmp_path) == ["myGAN-2"]
+    assert run_folder.find_furthest(tmp_path).path.name == "myGAN-2GANepoch1.h5"

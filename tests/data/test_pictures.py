@@ -112,6 +112,15 @@ def test_what_is_transparent_is_black(tmp_path):
     assert difference(image, read_picture(save(block(grey=255), tmp_path / "b.png"))[0]) < 1
 
 
+def test_what_is_dark_and_cut_out_is_seen_on_black(tmp_path):
+    picture = Image.new("RGBA", (40, 60), (20, 10, 10, 255))
+    picture.putalpha(Image.fromarray(block(grey=255)))
+    picture.save(tmp_path / "a.png")
+    image, is_bright = read_picture(tmp_path / "a.png")
+    assert not is_bright
+    assert image.max() > 230
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_picture_stands_as_its_camera_was_held(tmp_path, orientation):
     upright = Image.fromarray(block())
