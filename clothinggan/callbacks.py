@@ -180,7 +180,7 @@ class ImageSheets(keras.callbacks.Callback):
             files.copy(self.latest, self.folder.numbered(self.record.epoch).with_suffix(".png"))
 
     def _draw(self) -> None:
-        self.folder.make_sure()
+        self.folder.make_sure(self.record)
         save_png(draw_sheet(self.model, self.record), self.latest)
         comes_alone = self.record.step_in_epoch > 0 or not self.record.is_milestone()
         if not self.has_drawn and comes_alone:

@@ -22,7 +22,7 @@ from screenshot import find_browser, start_browser, wait_until_drawn
 from clothinggan import display
 from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.checkpoint.restore import load_generator
-from clothinggan.models import build_networks, ends_in_tanh, generate, walk
+from clothinggan.models import build_networks, draw_latent_vectors, ends_in_tanh, generate, walk
 from clothinggan.page import document
 from clothinggan.page.document import Drawer, render
 from clothinggan.page.plain_layers import ACTIVATIONS, plain_layers
@@ -251,7 +251,7 @@ for name in ACTIVATIONS:
 @pytest.mark.parametrize("name", GENERATORS)
 def test_the_browser_draws_what_keras_draws(name, opened):
     generator = GENERATORS[name]()
-    vectors = np.random.default_rng(1).normal(size=(2, generator.input_shape[-1])).astype(np.float32)
+    vectors = draw_latent_vectors(2, generator, 1)
     images = generate(generator, vectors)
     assert images.std() > 0.02  # There is something to see.
     assert np.abs(opened(generator, drawing=False).draw(vectors) - images).max() < GREY
