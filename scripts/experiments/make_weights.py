@@ -50,6 +50,7 @@ from clothinggan.titles import duration
 WEIGHTS = CHECKOUT / "weights"
 PACKAGED = CHECKOUT / "clothinggan" / "examples"
 MAX_PACKAGED = 3_000_000  # bytes: a wheel is to have less than 4 MB
+IMAGES = 10_000  # that each file is measured with
 WRITTEN_BY_HAND = ("clothing.md", "trials.md")
 RAREST = "The rarest class is the one that the classifier sees least, with its share of the images."
 # The training images of a Fashion-MNIST that is shuffled and divided anew.
@@ -294,7 +295,8 @@ def measure(data: str, paths: list[Path], before: dict | None) -> dict:
 
     Lines that another classifier measured do not compare, and are left out.
     """
-    measured, _ = evaluate.measure(evaluate.parse(["--data", data, "--weights", *map(str, paths)]))
+    options = ["--data", data, "--images", str(IMAGES), "--weights", *map(str, paths)]
+    measured, _ = evaluate.measure(evaluate.parse(options))
     report = json.loads(measured.as_json())
     report["data"] = data
     for line in report["files"]:

@@ -43,6 +43,7 @@ def make_weights(script, tmp_path, monkeypatch):
     for module in (two_sample_test, gan_train):  # Networks learn from few images in a second.
         monkeypatch.setattr(module, "IMAGES", 200)
     monkeypatch.setattr(small_networks, "MIN_STEPS", 30)
+    monkeypatch.setattr(script, "IMAGES", 200)
 
     def call(command, *arguments, check=False):
         assert resolve_name(f"clothinggan.{command}").main([str(argument) for argument in arguments]) == 0
