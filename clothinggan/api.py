@@ -71,6 +71,8 @@ class FitOptions(TypedDict, total=False):
     class_weight: float
     shared_fakes: bool
     averaging: float
+    averaging_width: float
+    rate_decay_start: int
 
 
 class MeasureOptions(TypedDict, total=False):

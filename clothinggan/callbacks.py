@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import keras
 
 from clothinggan import files
-from clothinggan.checkpoint.file import save_checkpoint
+from clothinggan.checkpoint.file import names_of_classes, save_checkpoint
 from clothinggan.checkpoint.record import BEST_COLUMNS, HISTORY_COLUMNS, MEASURED_COLUMNS, Record
 from clothinggan.checkpoint.run_folder import RunFolder
 from clothinggan.data.classes import CLASS_NAMES
@@ -201,7 +201,7 @@ class Previews(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         files.make_folder(self.folder, "--out")  # Somebody may have tidied up.
-        names = class_names(self.model, self.record)
+        names = names_of_classes(self.model.preset, self.record)
         for index, image in enumerate(self.model.draw(self.record.previews)):
             name = f"{self.prefix}epoch{self.record.epoch}_{index + 1}"
             what = f": {names[index % len(names)]}" if names else ""
@@ -561,14 +561,7 @@ def save(gan: GAN, record: Record, folder: RunFolder) -> Path | None:
 
 def draw_sheet(gan: GAN, record: Record, figure: "Figure | None" = None) -> "Figure":
     """Draws 25 images from the same latent vectors at every epoch of a run."""
-    return draw_grid(gan.draw(GRID_IMAGES), title_of(record), class_names(gan, record), figure)
-
-
-def class_names(gan: GAN, record: Record) -> Sequence[str]:
-    """Returns the names of the classes that a GAN draws in turns; none where it draws what it likes."""
-    if not gan.preset.conditional:
-        return ()
-    return CLASS_NAMES if record.class_names is None else record.class_names
+    return draw_grid(gan.draw(GRID_IMAGES), title_of(record), names_of_classes(gan.preset, record), figure)
 
 
 def write_history_csv(history: list[dict[str, float | list[float]]], path: Path) -> None:

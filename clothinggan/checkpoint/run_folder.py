@@ -416,15 +416,16 @@ def find_checkpoints(
 
 
 def find_designs(folder: Path) -> list[str]:
-    """Returns the names of the designs whose files lie in a folder.
+    """Returns the names of the designs whose files may lie in a folder: of all here, and of others.
 
     A program may have given a design a name of its own; so what is called as its files would be is looked at.
     """
-    found: dict[str, str | None] = {}
+    # Those here are asked for by their files' names: a listing may lag behind.
+    found: dict[str, str | None] = {name: name for name in PRESETS}
     for path in sorted(folder.glob(f"{prefix_of('*')}*.h5")):
         name = path.name.partition(prefix_of(""))[0]
         if found.get(name) is None:
-            found[name] = name if name in PRESETS else _recorded_design(path)
+            found[name] = _recorded_design(path)
     return [design for design in found.values() if design]
 
 

@@ -18,6 +18,7 @@ from clothinggan.checkpoint import run_folder
 from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.checkpoint.restore import load_generator
 from clothinggan.errors import ClothingGANError, MovedFolderError
+from clothinggan.presets import PRESETS
 
 
 def test_checkpoints_are_ordered_by_how_far_they_came(small_run):
@@ -477,5 +478,5 @@ def test_another_runs_best_file_is_not_written_over(small_run, tmp_path):
 def test_files_of_a_design_with_a_name_of_its_own_are_found_and_other_tools_are_not(small_run, tmp_path):
     stranger(small_run / "clothingGANepoch1.h5", tmp_path / "myGAN-2GANepoch1.h5", preset="myGAN-2")
     load_generator(small_run / "clothingGANepoch1.h5").save(tmp_path / "WGANepoch7.h5")
-    assert run_folder.find_designs(tmp_path) == ["myGAN-2"]
+    assert run_folder.find_designs(tmp_path) == [*PRESETS, "myGAN-2"]
     assert run_folder.find_furthest(tmp_path).path.name == "myGAN-2GANepoch1.h5"
