@@ -42,6 +42,8 @@ def apply(
         outputs = model(inputs, training=training)
         return tf.cast(_logit(outputs) if logits else outputs, dtype)
     inputs = tf.cast(inputs, dtype)
+    if inputs.shape[0] is not None:
+        parts = max(1, min(parts, inputs.shape[0]))  # Not every layer can be computed of none.
     if parts == 1:
         return _apply_to_parts(model, [inputs], training, logits)[0]
     ends = tf.shape(inputs)[0] * tf.range(parts + 1) // parts

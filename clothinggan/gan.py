@@ -11,7 +11,7 @@ from clothinggan import environment
 from clothinggan.checkpoint.record import State
 from clothinggan.distributed import replicas
 from clothinggan.errors import ClothingGANError
-from clothinggan.models import Composite, draw_latent_vectors, generate
+from clothinggan.models import Composite, class_names, draw_latent_vectors, generate, tell_classes
 from clothinggan.optimizers import InverseSquareRoot, OnePassAdam
 from clothinggan.presets import Preset
 
@@ -385,10 +385,10 @@ def power_of_width(width: float) -> float:
 
 
 def _copy(model: keras.Model) -> keras.Model:
-    """A model of the same layers and weights."""
+    """A generator of the same layers and weights, which knows the same classes."""
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
-    return copy
+    return tell_classes(copy, class_names(model), getattr(model, "clothinggan_class_apart", False))
 
 
 def _seed_states(model: keras.Model) -> list[keras.Variable]:

@@ -99,6 +99,14 @@ def test_a_batch_in_parts_is_normalised_as_a_whole(parts):
     assert largest_difference(model.get_weights(), remembered) < TOLERANCE
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_there_are_no_more_parts_than_images(count):
+    model = build_networks(PRESETS["swift"], seed=0)[0]
+    inputs = tf.random.stateless_normal((count, 74), [1, 2])
+    compute = tf.function(lambda x: fast_layers.apply(model, x, training=False, parts=4))
+    assert largest_difference([compute(inputs)], [model(inputs, training=False)]) < TOLERANCE
+
+
 def test_a_normalisation_of_another_kind_sees_the_whole_batch_too():
     model = keras.Sequential([keras.Input((6,)), layers.Dense(4), layers.BatchNormalization()])
     inputs = tf.random.stateless_normal((6, 6), [1, 2])
