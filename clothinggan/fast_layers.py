@@ -5,7 +5,7 @@ here, and gradients reach them. Against the plain layers nothing changes but the
 numbers are added, and for bfloat16 the precision of what lies between the float32 weights.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 
 import keras
@@ -38,17 +38,43 @@ def apply(
     Returns:
         The output, in `dtype`.
     """
-    if not isinstance(model, keras.Sequential):
-        outputs = model(inputs, training=training)
-        return tf.cast(_logit(outputs) if logits else outputs, dtype)
-    inputs = tf.cast(inputs, dtype)
-    if inputs.shape[0] is not None:
-        parts = max(1, min(parts, inputs.shape[0]))  # Not every layer can be computed of none.
+    if isinstance(model, keras.Sequential):
+        return _in_parts(
+            lambda split: _apply_to_parts(model, split, training, logits), tf.cast(inputs, dtype), parts
+        )
+    if training and any(map(_may_mix_images, _all_layers(model))):
+        parts = 1
+    outputs = _in_parts(lambda split: [model(part, training=training) for part in split], inputs, parts)
+    return tf.cast(_logit(outputs) if logits else outputs, dtype)
+
+
+def _in_parts(
+    compute: Callable[[Sequence[tf.Tensor]], Sequence[tf.Tensor]], inputs: tf.Tensor, parts: int
+) -> tf.Tensor:
+    """Computes a batch in so many parts, none of which is empty: not every layer can be computed of none."""
+    count = inputs.shape[0]
+    if count is not None:
+        parts = max(1, min(parts, count))
+
+    def whole() -> tf.Tensor:
+        return compute([inputs])[0]
+
+    def split() -> tf.Tensor:
+        ends = tf.shape(inputs)[0] * tf.range(parts + 1) // parts
+        return tf.concat(compute(tf.split(inputs, ends[1:] - ends[:-1], num=parts)), axis=0)
+
     if parts == 1:
-        return _apply_to_parts(model, [inputs], training, logits)[0]
-    ends = tf.shape(inputs)[0] * tf.range(parts + 1) // parts
-    split = tf.split(inputs, ends[1:] - ends[:-1], num=parts)
-    return tf.concat(_apply_to_parts(model, split, training, logits), axis=0)
+        return whole()
+    return split() if count is not None else tf.cond(tf.shape(inputs)[0] >= parts, split, whole)
+
+
+def _all_layers(model: keras.Model) -> Iterator[keras.Layer]:
+    """A model's layers, and those of the models within it."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _all_layers(layer)
+        else:
+            yield layer
 
 
 def _apply_to_parts(
@@ -79,8 +105,10 @@ def _apply_to_parts(
 def _may_mix_images(layer: keras.Layer) -> bool:
     """Whether what a layer computes of an image, in training, may depend on the others of the batch."""
     of_one_image = (
-        layers.Conv2D | layers.Conv2DTranspose | layers.Dense | layers.LeakyReLU | layers.ReLU
-        | layers.Reshape | layers.Flatten | layers.Dropout | layers.UpSampling2D | layers.Activation
+        layers.InputLayer | layers.Conv2D | layers.Conv2DTranspose | layers.Dense | layers.Embedding
+        | layers.LeakyReLU | layers.ReLU | layers.Activation | layers.Dropout | layers.Reshape
+        | layers.Flatten | layers.UpSampling2D | layers.ZeroPadding2D | layers.Cropping2D
+        | layers.MaxPooling2D | layers.AveragePooling2D | layers.Concatenate | layers.Add | layers.Multiply
     )  # fmt: skip
     return not isinstance(layer, of_one_image)
 

@@ -99,6 +99,28 @@ def test_a_batch_in_parts_is_normalised_as_a_whole(parts):
     assert largest_difference(model.get_weights(), remembered) < TOLERANCE
 
 
+@pytest.mark.parametrize("inner", [layers.Dense(4), layers.BatchNormalization()], ids=["apart", "together"])
+def test_a_graph_of_layers_computes_in_parts_what_it_computes_as_a_whole(inner):
+    x = keras.Input((6,))
+    inside = keras.Sequential([keras.Input((6,)), inner])
+    model = keras.Model(x, layers.Concatenate()([inside(x), x]))
+    inputs = tf.random.stateless_normal((5, 6), [1, 2])
+    whole = model(inputs, training=True)
+    in_parts = fast_layers.apply(model, inputs, training=True, parts=2)
+    assert largest_difference([in_parts], [whole]) < TOLERANCE
+
+
+def test_a_batch_of_a_length_that_is_not_known_beforehand_may_be_shorter_than_its_parts():
+    model = keras.Sequential([keras.Input((4, 4, 1)), layers.Conv2D(2, 3)])
+    signature = [tf.TensorSpec((None, 4, 4, 1))]
+    compute = tf.function(
+        lambda x: fast_layers.apply(model, x, training=False, parts=4), input_signature=signature
+    )
+    for count in (1, 9):
+        inputs = tf.random.stateless_normal((count, 4, 4, 1), [1, 2])
+        assert largest_difference([compute(inputs)], [model(inputs)]) < TOLERANCE
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_there_are_no_more_parts_than_images(count):
     model = build_networks(PRESETS["swift"], seed=0)[0]

@@ -79,11 +79,15 @@ class Classifier:
     def __init__(self, network: "keras.Sequential", kernel: np.ndarray, bias: np.ndarray) -> None:
         import tensorflow as tf
 
+        from clothinggan import environment, fast_layers
+
         self._kernel = kernel
         self._bias = bias
         # One graph for batches of any length, and no XLA, which is slower for this on a processor.
         self._forward = tf.function(
-            lambda images: network(images, training=False),
+            lambda images: fast_layers.apply(
+                network, images, training=False, parts=environment.batch_parts()
+            ),
             input_signature=[tf.TensorSpec((None, 28, 28, 1), tf.float32)],
         )
 

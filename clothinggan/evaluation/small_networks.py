@@ -71,7 +71,7 @@ def accuracy_on_unseen(
     """
     import tensorflow as tf
 
-    from clothinggan import fast_layers
+    from clothinggan import environment, fast_layers
 
     random = np.random.default_rng(seed)
     network = _network(classes, random)
@@ -89,7 +89,9 @@ def accuracy_on_unseen(
 
     @tf.function(input_signature=[tf.TensorSpec((None, *images.shape[1:]), tf.uint8)])
     def predict(batch: tf.Tensor) -> tf.Tensor:
-        logits = fast_layers.apply(network, tf.cast(batch, tf.float32) / 255, training=False)
+        logits = fast_layers.apply(
+            network, tf.cast(batch, tf.float32) / 255, training=False, parts=environment.batch_parts()
+        )
         return tf.argmax(logits, axis=1)
 
     starts = range(0, len(unseen_images), _PREDICTION_BATCH_SIZE)
@@ -126,7 +128,7 @@ def fit(
     import keras
     import tensorflow as tf
 
-    from clothinggan import fast_layers
+    from clothinggan import environment, fast_layers
 
     batches = len(images) // batch_size
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
@@ -143,7 +145,8 @@ def fit(
             batch = tf.slice(tf.pad(batch, margins), start, tf.shape(batch))
         with tf.GradientTape() as tape:
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-                tf.gather(all_labels, chosen), fast_layers.apply(network, batch, training=True)
+                tf.gather(all_labels, chosen),
+                fast_layers.apply(network, batch, training=True, parts=environment.batch_parts()),
             )
             loss = tf.reduce_mean(losses)
         variables = network.trainable_variables

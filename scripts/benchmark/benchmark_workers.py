@@ -86,11 +86,18 @@ def set_up_ours(precision: str, plain: bool = False) -> Callable[[Settings], Wor
     return set_up
 
 
-def make_gan(precision: str, plain: bool = False) -> "GAN":
-    """The default design, with this project's settings of TensorFlow."""
+def make_gan(precision: str, plain: bool = False, all_cores_for_each_operation: bool = False) -> "GAN":
+    """The default design, with this project's settings of TensorFlow.
+
+    One large operation is as fast as it can be only where it has all cores.
+    """
     from clothinggan import environment
 
     environment.import_tensorflow()
+    if all_cores_for_each_operation:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(environment.core_count())
     import keras
 
     from clothinggan.gan import GAN
@@ -236,7 +243,7 @@ def set_up_limit(precision: str) -> Callable[[Settings], Work]:
     """One product of large matrices that takes as many operations as a step."""
 
     def set_up(settings: Settings) -> Work:
-        gan = make_gan(precision)
+        gan = make_gan(precision, all_cores_for_each_operation=True)
         flops = step_flops(gan, settings.batch_size)
         multiply = matrix_product(flops, precision)
 
@@ -386,6 +393,7 @@ def layer_parts(use: Use, dtype: "tf.DType") -> Iterator[Part]:
     import tensorflow as tf
 
     from clothinggan import fast_layers
+    from clothinggan.environment import batch_parts
 
     layer, images = use.layer, use.images
     model = keras.Sequential([keras.Input(layer.input.shape[1:]), layer])
@@ -396,7 +404,7 @@ def layer_parts(use: Use, dtype: "tf.DType") -> Iterator[Part]:
     variables = [variable.value for variable in layer.trainable_variables]
 
     def output() -> "tf.Tensor":
-        return fast_layers.apply(model, x, training=True, dtype=dtype)
+        return fast_layers.apply(model, x, training=True, dtype=dtype, parts=batch_parts())
 
     def gradients(of_inputs: bool, of_weights: bool) -> object:
         targets = [x] * of_inputs + variables * of_weights
