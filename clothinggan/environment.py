@@ -89,10 +89,13 @@ def _share_out_threads() -> None:
     """Gives each part of a batch a thread; where there are more cores, a part's operations share them."""
     import tensorflow as tf
 
+    threading = tf.config.threading
+    if threading.get_inter_op_parallelism_threads() or threading.get_intra_op_parallelism_threads():
+        return  # It was decided: here, or by the caller.
     # What has computed already keeps its threads.
     with contextlib.suppress(RuntimeError):
-        tf.config.threading.set_inter_op_parallelism_threads(batch_parts())
-        tf.config.threading.set_intra_op_parallelism_threads(thread_count() // batch_parts())
+        threading.set_inter_op_parallelism_threads(batch_parts())
+        threading.set_intra_op_parallelism_threads(-(-thread_count() // batch_parts()))
 
 
 def memory_is_limited() -> bool:
@@ -274,6 +277,7 @@ def library_versions() -> dict[str, str]:
         "numpy": np.__version__,
         "h5py": h5py.__version__,
         "onednn": _onednn(),
+        "threads of an operation": str(tf.config.threading.get_intra_op_parallelism_threads() or "all"),
     }
 
 

@@ -2,7 +2,8 @@
 
 The layers stay what they are, and so does the file that they are saved in: their own variables are used
 here, and gradients reach them. Against the plain layers nothing changes but the order in which float32
-numbers are added, and for bfloat16 the precision of what lies between the float32 weights.
+numbers are added, and dropout's masks, of which two numbers come from each random word; and for bfloat16 the
+precision of what lies between the float32 weights.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -91,6 +92,8 @@ def _apply_to_parts(
                 outputs = _apply_to_parts(layer, outputs, training, ends)
             elif training and _is_usual(layer, outputs[0]):
                 outputs = _batch_normalisation(layer, outputs)
+            elif type(layer) is layers.Dropout and layer.noise_shape is None:
+                outputs = _dropout(layer, outputs) if training and layer.rate else outputs
             elif training and len(outputs) > 1 and _may_mix_images(layer):
                 sizes = [tf.shape(x)[0] for x in outputs]
                 whole = _apply_layer(layer, tf.concat(outputs, axis=0), training, ends, doubled=False)
@@ -110,7 +113,8 @@ def _may_mix_images(layer: keras.Layer) -> bool:
         | layers.Flatten | layers.UpSampling2D | layers.ZeroPadding2D | layers.Cropping2D
         | layers.MaxPooling2D | layers.AveragePooling2D | layers.Concatenate | layers.Add | layers.Multiply
     )  # fmt: skip
-    return not isinstance(layer, of_one_image)
+    joins_batches = isinstance(layer, layers.Concatenate) and layer.axis == 0
+    return joins_batches or not isinstance(layer, of_one_image)
 
 
 def _apply_layer(
@@ -145,12 +149,6 @@ def _apply_layer(
             return tf.reshape(x, (tf.shape(x)[0], *layer.compute_output_shape(x.shape)[1:]))
         case layers.Flatten():
             return tf.reshape(x, (tf.shape(x)[0], x.shape[1:].num_elements()))
-        case layers.Dropout() if type(layer) is layers.Dropout and layer.noise_shape is None:
-            if not training or not layer.rate:
-                return x
-            # In bfloat16 the mask's scale would not be fine enough to keep the mean.
-            mask = dropout_mask(x, layer.rate, layer.seed_generator)
-            return tf.cast(tf.cast(x, tf.float32) * mask, x.dtype)
         case _:
             outputs = layer(x, training=training)
             return tf.cast(_logit(outputs) if without_sigmoid else outputs, x.dtype)
@@ -314,25 +312,38 @@ def _normalise_parts(
     return compute(gamma, beta, *parts)
 
 
-def dropout_mask(x: tf.Tensor, rate: float, seeds: keras.random.SeedGenerator) -> tf.Tensor:
+def _dropout(layer: layers.Dropout, parts: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Drops from all of a batch's parts by one mask, which does not depend on how many parts there are."""
+    sizes = [tf.shape(x)[0] for x in parts]
+    shape = tf.concat([[tf.add_n(sizes)], tf.shape(parts[0])[1:]], axis=0)
+    mask = dropout_mask(shape, layer.rate, layer.seed_generator)
+    masks = tf.split(mask, sizes, num=len(parts)) if len(parts) > 1 else [mask]
+    # In bfloat16 the mask's scale would not be fine enough to keep the mean.
+    return [
+        tf.ensure_shape(tf.cast(tf.cast(x, tf.float32) * of_x, x.dtype), x.shape)
+        for x, of_x in zip(parts, masks, strict=True)
+    ]
+
+
+def dropout_mask(shape: tf.Tensor, rate: float, seeds: keras.random.SeedGenerator) -> tf.Tensor:
     """Draws what dropout multiplies with: 0 for a share of the numbers, for the others what keeps the mean.
 
     Of each random word two numbers are made: drawing them is most of what dropout takes.
 
     Args:
-        x: What is dropped from.
+        shape: Of what is dropped from.
         rate: The share, in [0, 1); to one part in 65,536.
         seeds: The layer's.
 
     Returns:
-        As many numbers, of the same shape, float32.
+        Numbers of this shape, float32.
     """
     levels = 2**16
-    dropped = round(rate * levels)
-    size = tf.size(x)
+    dropped = min(round(rate * levels), levels - 1)
+    size = tf.reduce_prod(shape)
     words = tf.random.stateless_uniform([(size + 1) // 2], seeds.next(), None, None, tf.int32)
     halves = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:size]
-    kept = tf.cast(tf.reshape(halves, tf.shape(x)) >= dropped, tf.float32)
+    kept = tf.cast(tf.reshape(halves, shape) >= dropped, tf.float32)
     return kept * (levels / (levels - dropped))
 
 

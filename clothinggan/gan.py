@@ -1,13 +1,12 @@
 """One adversarial step as a Keras model, and its state."""
 
-import itertools
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from clothinggan import environment
+from clothinggan import environment, fast_layers
 from clothinggan.checkpoint.record import State
 from clothinggan.distributed import replicas
 from clothinggan.errors import ClothingGANError
@@ -245,12 +244,6 @@ class GAN(keras.Model):
         states = self._state_variables() | {"generator": self.generator.weights}
         return replicas.checksums(value for variables in states.values() for value in _values(variables))
 
-    @property
-    def is_finite(self) -> bool:
-        """Whether all weights, and the optimisers' numbers, are finite."""
-        arrays = [*self.averaged_generator.get_weights(), *itertools.chain(*self.state().values())]
-        return all(np.isfinite(array).all() for array in arrays)
-
     def state(self) -> State:
         """What a run needs to go on, but for the generator itself: copies of arrays by name."""
         return {
@@ -368,7 +361,12 @@ def discriminator_accuracy(
     vectors = draw_latent_vectors(count, generator.input_shape[-1], seed, classes, preset.classes)
 
     def takes_for_real(images: np.ndarray) -> np.ndarray:
-        answers = np.asarray(discriminator(images[..., np.newaxis], training=False))
+        answers = fast_layers.apply(
+            discriminator,
+            tf.constant(images[..., np.newaxis]),
+            training=False,
+            parts=environment.batch_parts(),
+        ).numpy()
         answers = answers[np.arange(len(images)), 0 if classes is None else classes]
         return (answers > 0.5) == bool(preset.real_label)
 
@@ -380,7 +378,7 @@ def discriminator_accuracy(
 
 def power_of_width(width: float) -> float:
     """Returns the power of the step's number for an average of this relative width (Karras et al., 2024)."""
-    inverse = width**-2
+    inverse = max(width, 1e-6) ** -2
     return float(np.roots([1, 7, 16 - inverse, 12 - inverse]).real.max())
 
 

@@ -176,6 +176,16 @@ def test_dropout_draws_from_the_layers_own_state():
     assert np.array_equal(fast_layers.apply(model, tf.ones((1, 999)), training=True), first)
 
 
+def test_dropout_drops_the_same_however_many_parts_a_batch_has():
+    model = keras.Sequential([keras.Input((99,)), layers.Dropout(0.4, seed=5)])
+    before = np.asarray(model.layers[0].seed_generator.state)
+    drawn = []
+    for parts in (1, 3):
+        model.layers[0].seed_generator.state.assign(before)
+        drawn.append(fast_layers.apply(model, tf.ones((7, 99)), training=True, parts=parts))
+    assert np.array_equal(*drawn)
+
+
 @pytest.mark.parametrize("rate", [0.15, 0.4])
 def test_dropout_leaves_out_its_share_and_scales_the_rest(rate):
     model = keras.Sequential([keras.Input((1000, 1000)), layers.Dropout(rate, seed=5)])

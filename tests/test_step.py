@@ -163,8 +163,8 @@ class Chance:
             self.noise = random.uniform(size=(2 * IMAGES, 1)).astype(np.float32)
             return tf.constant(self.noise)
 
-        def dropout_mask(x, rate, seeds):
-            self.masks.append((random.uniform(size=x.shape) >= rate) / (1 - rate))
+        def dropout_mask(shape, rate, seeds):
+            self.masks.append((random.uniform(size=np.asarray(shape)) >= rate) / (1 - rate))
             return tf.constant(self.masks[-1].astype(np.float32))
 
         monkeypatch.setattr(tf.random, "stateless_normal", normal)
@@ -173,10 +173,6 @@ class Chance:
 
     def forget(self):
         self.vectors, self.masks = [], []
-
-    def whole_masks(self, parts):
-        """The masks of whole batches, of which a layer draws one for each part."""
-        return [np.concatenate(self.masks[at : at + parts]) for at in range(0, len(self.masks), parts)]
 
 
 class Noting:
@@ -265,8 +261,7 @@ def test_a_step_is_what_a_hand_computes(name, parts, monkeypatch):
         losses = {key: float(value) for key, value in gan.train_step(batch).items()}
         d_before, d_gradients, d_after = noting.updates["discriminator"]
         g_before, g_gradients, _ = noting.updates["generator"]
-        masks = chance.whole_masks(parts)
-        d_masks, g_masks = masks[: len(ones)], masks[len(ones) :] or ones
+        d_masks, g_masks = chance.masks[: len(ones)], chance.masks[len(ones) :] or ones
         assert (g_masks is not ones) == design["generator_drops"]
         noise, vectors = np.float64(chance.noise[:, 0]), np.float64(chance.vectors)
         if design["classes"]:

@@ -159,7 +159,9 @@ def save_checkpoint(path: Path, generator: "keras.Model", record: Record, state:
     weights = [np.asarray(weight) for weight in generator.weights]
     for array in [*weights, *(array for arrays in state.values() for array in arrays)]:
         if not np.isfinite(array).all():
-            raise ClothingGANError(f"{path.name} is not written: a weight has become NaN or infinite")
+            raise ClothingGANError(
+                f"a weight is NaN or infinite at {record.position}; {path.name} is not written"
+            )
     image = hdf5_image(generator, record, state)
     with atomic_write(path) as temporary:
         temporary.write_bytes(file_image(image))

@@ -123,10 +123,6 @@ def _as_text(found: Sequence[PlainLayer]) -> str:
     return base64.b64encode(packed_weights(found)).decode()
 
 
-def _losses(entry: dict[str, object]) -> tuple[int, float, float]:
-    return int(entry["epoch"]), float(entry["d_loss"]), float(entry["g_loss"])
-
-
 def _thinned(history: Sequence[dict[str, object]]) -> Sequence[dict[str, object]]:
     """So many entries as a curve has room for, the last one among them."""
     step = -(-len(history) // _CURVE_POINTS) or 1

@@ -41,8 +41,9 @@ def learn_alone(gan: "GAN", record: Record, dataset: Dataset, steps: int) -> Ite
 
     from clothinggan.data.batches import arrays_to_learn, batches
 
-    gan.generator_optimizer.learning_rate = 0.0
-    gan.preset = dataclasses.replace(gan.preset, averaging=0.0)  # Nor is the average moved on.
+    gan.generator_optimizer._learning_rate = 0.0  # Whatever it follows.
+    # Nor is the average moved on.
+    gan.preset = dataclasses.replace(gan.preset, averaging=0.0, averaging_width=0.0)
     if len(dataset.train_images) < record.batch_size:
         raise ClothingGANError(f"{dataset.source} has fewer images than a batch of {record.batch_size}")
     stream = iter(batches(arrays_to_learn(gan.preset, dataset), record.batch_size, gan.seed, record.epoch, 0))
