@@ -80,7 +80,10 @@ def _default_place(runs: Sequence[Path], seed: int) -> Path:
     """A file in the first run's folder that another comparison is not called like."""
     names = [run.resolve().name if run.is_dir() else run.stem for run in runs]
     folder = runs[0] if runs[0].is_dir() else runs[0].parent
-    return folder / f"comparison_{'_'.join(names)}{f'_seed{seed}' if seed else ''}.png"
+    together = "_".join(names).replace(":", "-")[
+        : options.MAX_NAME
+    ]  # Of example:swift; not all systems know such names.
+    return folder / f"comparison_{together}{f'_seed{seed}' if seed else ''}.png"
 
 
 def label_runs(found: Sequence[Checkpoint]) -> list[str]:

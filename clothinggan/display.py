@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EXPORTED_IMAGES = 1_000
-MAX_NAME = 200  # characters of a file's name, without its ending
 MAX_COUNT = 1_000_000
 MAX_LISTED = 12  # classes in a line
 INSTEAD = ("export", "timelapse", "walk", "page")  # of figures
@@ -241,7 +240,7 @@ def make_page(arguments: argparse.Namespace) -> int:
             error.add(where=path)
             raise
     page = render(
-        shown(found.path.stem),
+        found.title,
         drawers,
         generator.input_shape[-1],
         generator.count_params(),
@@ -353,7 +352,7 @@ def _called(found: Checkpoint, arguments: argparse.Namespace) -> str:
         parts += [export.in_a_file_name(found.class_names[number]) for number in _classes(found, arguments)]
     if arguments.seed:
         parts.append(f"seed{arguments.seed}")
-    return "_".join(parts)[:MAX_NAME]
+    return "_".join(parts)[: options.MAX_NAME]
 
 
 def _draw(

@@ -164,6 +164,10 @@ def restore_discriminator(checkpoint: Checkpoint, preset: Preset | None = None) 
         ClothingGANError: If the model in the file is not such a discriminator, or not acceptable.
     """
     if checkpoint.preset:
+        if not checkpoint.state:
+            raise ClothingGANError(
+                f"{checkpoint.path} holds a run's generator alone, and no discriminator; use the run's file"
+            )
         _, model = build_run_networks(checkpoint)
         arrays = checkpoint.state.get("discriminator", [])
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in model.variables]:
