@@ -55,9 +55,10 @@ def test_it_goes_on_to_the_bit_on_all_cores_too(few_garments, tmp_path, command)
 
 
 @pytest.mark.slow
-def test_a_run_stopped_by_each_signal_in_mid_epoch_goes_on_to_the_bit(few_garments, tmp_path):
+def test_a_run_stopped_by_each_signal_in_mid_epoch_goes_on_to_the_bit(few_garments, tmp_path, command):
     longer = ["--data", few_garments, "--batch-size", "8", "--epochs", "2"]
-    assert train.main([*map(str, longer), "--out", str(tmp_path / "whole")]) == 0
+    whole = command("train", *longer, "--out", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
     going_on = ["train", *longer]
     for step, number in enumerate([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], start=1):
         process = start_command(*going_on)
@@ -69,7 +70,8 @@ def test_a_run_stopped_by_each_signal_in_mid_epoch_goes_on_to_the_bit(few_garmen
         assert "python -m clothinggan.resume --weights clothingGANlatest.h5" in said
         assert read_checkpoint(tmp_path / "clothingGANlatest.h5").record.step_in_epoch >= step
         going_on = ["resume"]
-    assert resume.main([]) == 0
+    resumed = command("resume")
+    assert resumed.returncode == 0, resumed.stderr
     assert differences(tmp_path / "clothingGANepoch2.h5", tmp_path / "whole" / "clothingGANepoch2.h5") == []
 
 

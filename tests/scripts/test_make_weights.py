@@ -42,7 +42,7 @@ def make_weights(script, tmp_path, monkeypatch):
     monkeypatch.setattr(script, "WEIGHTS", tmp_path / "weights")
     for module in (two_sample_test, gan_train):  # Networks learn from few images in a second.
         monkeypatch.setattr(module, "IMAGES", 200)
-    monkeypatch.setattr(small_networks, "MIN_STEPS", 30)
+    monkeypatch.setattr(small_networks, "MIN_STEPS", 5)
     monkeypatch.setattr(script, "IMAGES", 200)
 
     def call(command, *arguments, check=False):
