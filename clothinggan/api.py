@@ -6,7 +6,6 @@ A run that is stopped, resumed and measured here is equal to the bit to one of t
 
 import argparse
 import dataclasses
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from clothinggan import resume as resume_command
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.cli.options import UsageError
 from clothinggan.data.classes import find_classes
-from clothinggan.errors import ClothingGANError
+from clothinggan.errors import ClothingGANError, did_you_mean
 from clothinggan.presets import PRESETS, SETTINGS, Preset, change
 
 if TYPE_CHECKING:
@@ -315,8 +314,7 @@ def _known(options: Mapping[str, Any], known: type, function: str) -> dict[str, 
     names = list(known.__annotations__)
     for name in options:
         if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+            hint = did_you_mean(name, names) or f"there are {', '.join(names)}"
             raise ClothingGANError(f"{function}() has no option '{name}'; {hint}")
     return {name: value for name, value in options.items() if value is not None}
 

@@ -299,8 +299,10 @@ def thread_count() -> int:
 
 
 def batch_parts() -> int:
-    """Returns how many parts of a batch are computed side by side: see `fast_layers.apply`."""
-    return min(thread_count(), _MOST_PARTS)
+    """Returns how many parts of a batch are computed side by side: see `fast_layers.apply`; 1 on a GPU."""
+    import tensorflow as tf
+
+    return 1 if tf.config.list_physical_devices("GPU") else min(thread_count(), _MOST_PARTS)
 
 
 def describe_device(replicas: int) -> str:

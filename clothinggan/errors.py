@@ -1,9 +1,10 @@
 """Error classes, and how any failure becomes one line that a user can act on."""
 
+import difflib
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 ENOTSUPP = 524  # Linux's own 'not supported', which no program should see; network file systems answer it.
 _TASK = r"/job:\w+/replica:0/task:\d+"
@@ -61,6 +62,12 @@ class DamagedFileError(ClothingGANError):
 
 class MovedFolderError(ClothingGANError):
     """The folder that a run writes to was moved away, and another one has its name."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """Returns a question for the known name that is nearest to one that is not; None where none is near."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]}?" if near else None
 
 
 def shown(text: object) -> str:

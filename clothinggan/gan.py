@@ -61,10 +61,12 @@ class GAN(keras.Model):
         self.discriminator = discriminator
         # Older recipes, and files of other tools, leave networks frozen that are to learn here.
         generator.trainable = discriminator.trainable = True
-        on_gpu = bool(tf.config.list_logical_devices("GPU"))
-        parts = 1 if on_gpu else environment.batch_parts()
         self.composite = Composite(
-            generator, discriminator, preset.dropout_for_generator, tf.as_dtype(precision), parts
+            generator,
+            discriminator,
+            preset.dropout_for_generator,
+            tf.as_dtype(precision),
+            environment.batch_parts(),
         )
         self.input_size = generator.input_shape[-1]
         self.latent_size = self.input_size - (preset.classes if preset.conditional else 0)
@@ -78,6 +80,7 @@ class GAN(keras.Model):
         self.d_loss = keras.metrics.Mean("d_loss")
         self.g_loss = keras.metrics.Mean("g_loss")
         # The compiler for GPUs, XLA, makes this step three times slower on a CPU.
+        on_gpu = bool(tf.config.list_logical_devices("GPU"))
         # Nor can it compile what several replicas exchange.
         alone = self.strategy.num_replicas_in_sync == 1
         self.compile(optimizer=self.generator_optimizer, jit_compile="auto" if on_gpu and alone else False)

@@ -374,8 +374,7 @@ def _graph(generator: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     It is kept with the generator, and goes with it: a function for all would keep them all in memory.
     """
     if not hasattr(generator, "clothinggan_graph"):
-        parts = 1 if tf.config.list_logical_devices("GPU") else environment.batch_parts()
-        compute = partial(fast_layers.apply, generator, training=False, parts=parts)
+        compute = partial(fast_layers.apply, generator, training=False, parts=environment.batch_parts())
         generator.clothinggan_graph = tf.function(compute, autograph=False)
     return generator.clothinggan_graph
 

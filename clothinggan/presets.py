@@ -3,9 +3,10 @@
 Nothing here imports TensorFlow, so that ``--help`` and complaints about options answer at once.
 """
 
-import difflib
 import re
 from dataclasses import dataclass, replace
+
+from clothinggan.errors import did_you_mean
 
 CLASSES = 10  # of Fashion-MNIST, and of files that do not say
 
@@ -257,8 +258,7 @@ def change(preset: Preset, **settings: object) -> Preset:
     checked = {}
     for name, value in settings.items():
         if name not in SETTINGS:
-            near = difflib.get_close_matches(name, SETTINGS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"settings are {', '.join(SETTINGS)}"
+            hint = did_you_mean(name, SETTINGS) or f"settings are {', '.join(SETTINGS)}"
             raise ValueError(f"there is no setting '{name}'; {hint}")
         if name in _ONLY_CONDITIONAL and not preset.conditional:
             raise ValueError(f"{name} has no effect on {preset.name}, which learns without classes")

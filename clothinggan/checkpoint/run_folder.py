@@ -465,8 +465,6 @@ def find_furthest(folder: Path, model: str | None = None) -> Checkpoint:
             raise ClothingGANError(
                 f"{folder.resolve()} has files of {' and '.join(others)}, none of {model}; leave --model out"
             )
-        runs = {} if model else _find_unknown(folder)
-    if not runs:
         raise ClothingGANError(
             f"there is no checkpoint in {folder.resolve()}; name one with --weights, or --out"
         )
@@ -483,13 +481,6 @@ def find_furthest(folder: Path, model: str | None = None) -> Checkpoint:
             pass_over(error)
             checkpoints.pop()
     return checkpoints[0].read()
-
-
-def _find_unknown(folder: Path) -> dict[str, list[Found]]:
-    """The checkpoints in a folder by their designs, which are none of the table's."""
-    names = (re.fullmatch(r"(.+)GAN(latest|epoch\d+)\.h5", path.name) for path in folder.glob("*GAN*.h5"))
-    found = {name: find_checkpoints(folder, f"{name}GAN") for name in {match[1] for match in names if match}}
-    return {name: files for name, files in found.items() if files and files[-1].read().record}
 
 
 def find_later(folder: Path, prefix: str, record: Record | None, start: Path | None) -> list[Path]:
