@@ -27,6 +27,7 @@ from clothinggan.page import document
 from clothinggan.page.document import Drawer, render
 from clothinggan.page.plain_layers import ACTIVATIONS, plain_layers
 from clothinggan.presets import PRESETS
+from clothinggan.titles import title_of
 
 GREY = 1 / 255
 NAMES = ("hats", "odd socks", "scarves")
@@ -511,7 +512,7 @@ def test_a_hostile_file_is_harmless(chromium, small_swift, tmp_path):
     stranger(Path(small_swift), path, class_names=names, data=HOSTILE, history=history)
     assert display.main(["--weights", path.name, "--page", "x.html"]) == 0
     page = Page(chromium, tmp_path / "x.html", drawing=False)
-    assert page.find("h1").text == path.stem
+    assert page.find("h1").text == title_of(read_checkpoint(path).record)
     assert_harmless(page)
 
 
