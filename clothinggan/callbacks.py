@@ -436,9 +436,10 @@ class Forecast(keras.callbacks.Callback):
     def describe(self, seconds: float) -> str:
         """Returns the line, for so many seconds that are left."""
         record = self.record
-        epochs = (
-            f"epochs {record.epoch + 1} to {record.epochs}" if record.epoch else f"{record.epochs} epochs"
-        )
+        if record.epoch:
+            epochs = f"epochs {record.epoch + 1} to {record.epochs}"
+        else:
+            epochs = "1 epoch" if record.epochs == 1 else f"{record.epochs} epochs"
         line = f"{epochs} of {record.preset}: about {duration(seconds)} on this machine"
         line += "; Ctrl-C saves, and resume goes on"
         if record.epoch == 0 and seconds > SECONDS_OF_PATIENCE and record.preset != FASTEST:
