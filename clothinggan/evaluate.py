@@ -44,7 +44,7 @@ def make_parser() -> options.Parser:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="leave out 'told apart' and GAN-train, which train a network for each file: a minute and a half",
+        help="leave out 'told apart' and GAN-train, which train a network for each file: about a minute",
     )
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     parser.add_argument(

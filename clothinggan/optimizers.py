@@ -5,7 +5,7 @@ import tensorflow as tf
 
 
 class OnePassAdam(keras.optimizers.Adam):
-    """Keras's Adam (Kingma and Ba, 2015), whose update of an array is one pass over it and its moments.
+    """Keras's Adam (Kingma and Ba, 2014), whose update of an array is one pass over it and its moments.
 
     It computes the same, keeps the same variables and takes half of the time.
     """
@@ -35,7 +35,7 @@ class OnePassAdam(keras.optimizers.Adam):
 class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that stays for some steps, then falls with one over the square root of the step.
 
-    Karras et al. (2024), section B.2. It depends on the step alone, and not on how far a run is to go.
+    Karras et al. (2024, arXiv 2312.02696). It depends on the step alone, and not on how far a run is to go.
     """
 
     def __init__(self, learning_rate: float, start: int):

@@ -17,7 +17,7 @@ class Preset:
 
     Attributes:
         name: What ``--model`` calls it; its files are called ``<name>GANepochX.h5``.
-        origin: The published design that it follows.
+        origin: The project whose design it follows.
         networks: Which functions of `clothinggan.models` build the two from the row: those called
             ``<networks>_generator`` and ``<networks>_discriminator``, which must end in a sigmoid.
         latent_size: How many standard normal numbers the generator takes, before the class if it takes one.

@@ -167,7 +167,7 @@ def add_model(parser: argparse.ArgumentParser, recorded: bool) -> None:
         "--model",
         choices=list(PRESETS),
         default=None if recorded else DEFAULT_PRESET,
-        help="the design: clothing and fashion are the published ones, fashion wants a GPU; swift draws "
+        help="the design: clothing and fashion follow other projects, fashion wants a GPU; swift draws "
         f"garments in minutes, and those that are asked for ({says})",
     )
 

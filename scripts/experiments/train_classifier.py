@@ -143,7 +143,7 @@ SHA-256 of `classifier.npz`:
 Fingerprint of the training images and labels, as `clothinggan.data.sources` takes it:
 `{facts["fingerprint"]}`
 
-These are the published images, in their published division: none of the test images was learned from.
+None of the test images was learned from.
 
 The script wrote this page and `classifier.json`; do not edit them.
 """
