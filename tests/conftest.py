@@ -18,10 +18,12 @@ import faulty
 import h5py
 import numpy as np
 import pytest
+from forked_parsers import Parsers
 from hypothesis import settings
 from matplotlib import pyplot
 
 from clothinggan import environment, errors
+from clothinggan.checkpoint import hdf5
 from clothinggan.checkpoint.file import _block
 from clothinggan.data import sample, sources
 from clothinggan.errors import ClothingGANError
@@ -86,6 +88,20 @@ def _eyes_of_a_few_steps(monkeypatch):
     """A classifier of a test's own images is to be there, not to be good."""
     monkeypatch.setattr(own_classifier, "STEPS", 10)
     monkeypatch.setattr(own_classifier, "MIN_STEPS", 10)
+
+
+@pytest.fixture(scope="session")
+def _parsers() -> Iterator[Parsers]:
+    parsers = Parsers()
+    yield parsers
+    parsers.close()
+
+
+@pytest.fixture(autouse=True)
+def _forked_parsers(_parsers, request, monkeypatch):
+    """The many files that tests read are parsed sooner, but for where the reading is what is tested."""
+    if request.path.parent.name != "checkpoint":
+        monkeypatch.setattr(hdf5, "subprocess", _parsers)
 
 
 @pytest.fixture(scope="session")
@@ -173,10 +189,11 @@ def _no_process_outlives_a_test() -> Iterator[None]:
     _STARTED.clear()
 
 
-def wait_for_words(words: str, process: subprocess.Popen, stream: TextIO | None = None) -> None:
+def wait_for_words(words: str, process: subprocess.Popen, stream: TextIO | None = None) -> str:
     """Reads what a process says, on its standard output unless told, until a line has these words in it."""
-    while words not in (stream or process.stdout).readline():
+    while words not in (line := (stream or process.stdout).readline()):
         assert process.poll() is None
+    return line
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:

@@ -1,5 +1,6 @@
 """Showing: three figures, or the images themselves."""
 
+import os
 import re
 import shutil
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import stranger
+from conftest import MATPLOTLIBS_FONTS, stranger
 from matplotlib import pyplot
 from PIL import Image
 
@@ -227,38 +228,39 @@ def test_a_walk_is_a_loop_of_less_than_2_mb(design, weights, small_swift, tmp_pa
     assert (tmp_path / "x.gif").stat().st_size < 2_000_000
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("KERAS_BACKEND", "jax"),
-        ("keras.json", '{"floatx": "float16", "image_data_format": "channels_first"}'),
-    ],
-)
-def test_keras_settings_change_nothing(name, value, weights, tmp_path, monkeypatch, command):
-    if name == "keras.json":
-        monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-        (tmp_path / "keras").mkdir()
-        (tmp_path / "keras" / name).write_text(value)
-    else:
-        monkeypatch.setenv(name, value)
-    done = command("display", "--weights", weights, "--count", "3", "--export", "x.npz")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert display.main(["--weights", weights, "--count", "3", "--export", "y.npz"]) == 0
-    with np.load("x.npz") as there, np.load("y.npz") as here:
-        assert np.allclose(there["images"], here["images"], atol=1e-6)
+@pytest.fixture(scope="module")
+def among_settings(small_run, tmp_path_factory):
+    """A folder where Keras and matplotlib are set to other ways, and what `display` says to draw there."""
+    folder = tmp_path_factory.mktemp("settings")
+    (folder / "keras.json").write_text('{"floatx": "float16", "image_data_format": "channels_first"}')
+    (folder / "matplotlibrc").write_text("image.origin: lower\ntext.usetex: True\n")
+    settings = {
+        "KERAS_BACKEND": "jax",
+        "KERAS_HOME": str(folder),
+        # Notebooks hand theirs on to a process in whose environment it may not be.
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MPLCONFIGDIR": str(MATPLOTLIBS_FONTS),
+    }
+    weights = small_run / "clothingGANepoch4.h5"
+    words = [sys.executable, "-m", "clothinggan.display", "--weights", weights, "--no-real", "--save", "."]
+    done = subprocess.run(
+        words, cwd=folder, capture_output=True, text=True, env={**os.environ, **settings}, check=False
+    )
+    return folder, done
 
 
 @pytest.mark.slow
-def test_settings_of_matplotlib_change_nothing(weights, tmp_path, monkeypatch, command):
-    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path))
-    arguments = ("display", "--weights", weights, "--no-real", "--save")
-    assert command(*arguments, "plain").returncode == 0
-    (tmp_path / "matplotlibrc").write_text("image.origin: lower\ntext.usetex: True\n")
-    done = command(*arguments, "set")
+def test_settings_of_keras_and_matplotlib_change_nothing(among_settings, weights):
+    assert display.main(["--weights", weights, "--no-real", "--save", "plain"]) == 0
+    for path in Path("plain").iterdir():
+        assert path.read_bytes() == (among_settings[0] / path.name).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_user_sees_the_paths_and_nothing_else(among_settings):
+    done = among_settings[1]
     assert (done.returncode, done.stderr) == (0, "")
-    for path in (tmp_path / "plain").iterdir():
-        assert path.read_bytes() == (tmp_path / "set" / path.name).read_bytes()
+    assert done.stdout.split() == ["clothingGANepoch4_generated.png", "clothingGANepoch4_enlarged.png"]
 
 
 @pytest.mark.parametrize("name", ["衣服.h5", "caf\udce9.h5"], ids=["letters without a glyph", "no text"])
@@ -279,15 +281,6 @@ def test_an_export_that_is_ended_leaves_nothing_behind(weights, tmp_path):
     done = subprocess.run([sys.executable, "-c", program], check=False)
     assert done.returncode == 128 + signal.SIGTERM
     assert list((tmp_path / "out").iterdir()) == []
-
-
-# Notebooks hand theirs on to a process in whose environment it may not be.
-@pytest.mark.slow
-def test_a_user_sees_the_paths_and_nothing_else(weights, monkeypatch, command):
-    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    done = command("display", "--weights", weights, "--no-real", "--save", ".")
-    assert done.stderr == ""
-    assert done.stdout.split() == ["clothingGANepoch4_generated.png", "clothingGANepoch4_enlarged.png"]
 
 
 @pytest.fixture

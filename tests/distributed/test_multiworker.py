@@ -1,5 +1,6 @@
 """Several processes, or devices of one, train as one does; and what becomes of them when one is lost."""
 
+import contextlib
 import json
 import os
 import signal
@@ -7,11 +8,13 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 from benchmark_scaling import free_ports
 from conftest import start, wait_for, wait_for_words
 
+from clothinggan import gan, resume, train
 from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.checkpoint.restore import restore_generator
 from clothinggan.models import build_networks
@@ -22,17 +25,20 @@ pytestmark = pytest.mark.slow
 # Dropout is each replica's own; without it, several compute what one does. With plain gradient descent
 # weights differ by as little as gradients do; Adam makes a whole step of a gradient that is nearly nothing,
 # whichever sign its rounding has.
-WITHOUT_DROPOUT = """
+CLASSES = """
+class NoDropout(keras.layers.Dropout):
+    def __init__(self, rate): super().__init__(0)
+class Descent(keras.optimizers.SGD):
+    def __init__(self, learning_rate, beta_1): super().__init__(0.5)
+"""
+WITHOUT_DROPOUT = f"""
 import sys
 from clothinggan import environment
 from clothinggan import train
 environment.import_tensorflow()
 import keras, tensorflow as tf
 from clothinggan import optimizers
-class NoDropout(keras.layers.Dropout):
-    def __init__(self, rate): super().__init__(0)
-class Descent(keras.optimizers.SGD):
-    def __init__(self, learning_rate, beta_1): super().__init__(0.5)
+{CLASSES}
 keras.layers.Dropout = NoDropout
 optimizers.OnePassAdam = Descent
 devices, *arguments = sys.argv[1:]
@@ -83,11 +89,22 @@ def small(few_garments):
     return ["--data", few_garments, *SMALL]
 
 
+@contextlib.contextmanager
+def without_dropout():
+    """Has this process compute as WITHOUT_DROPOUT does."""
+    exec(CLASSES, {"keras": keras}, classes := {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.layers, "Dropout", classes["NoDropout"])
+        patch.setattr(gan, "OnePassAdam", classes["Descent"])
+        yield
+
+
 @pytest.fixture(scope="module")
 def by_one_process(small, tmp_path_factory):
     """The end of that run without dropout."""
     folder = tmp_path_factory.mktemp("one")
-    finish([start_worker(["-c", WITHOUT_DROPOUT, "1", *small], folder)])
+    with without_dropout():
+        assert train.main([*map(str, small), "--out", str(folder)]) == 0
     return read_checkpoint(folder / "clothingGANepoch2.h5")
 
 
@@ -190,10 +207,10 @@ def test_two_stopped_by_a_signal_to_one_go_on_as_before_and_then_on_one(small, b
     assert [process.returncode for process in processes] == [130, 143]
     assert "stopped by a signal to another worker at" in chief_said
     assert 0 < read_checkpoint(tmp_path / "clothingGANlatest.h5").record.step < STEPS
-    resume = ["-c", WITHOUT_DROPOUT.replace("train", "resume"), "1"]
-    finish(start_two(resume, tmp_path)[1])
+    finish(start_two(["-c", WITHOUT_DROPOUT.replace("train", "resume"), "1"], tmp_path)[1])
     assert_learned_the_same(tmp_path / "clothingGANepoch2.h5", by_one_process)
-    finish([start_worker([*resume, "--more", "1"], tmp_path)])
+    with without_dropout():
+        assert resume.main(["--more", "1", "--out", str(tmp_path)]) == 0
     assert read_checkpoint(tmp_path / "clothingGANepoch3.h5").record.step == STEPS + 5
 
 

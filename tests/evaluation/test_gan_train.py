@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clothinggan.data.sample import make_split
-from clothinggan.evaluation import gan_train
+from clothinggan.evaluation import gan_train, small_networks
 from clothinggan.evaluation.gan_train import gan_train_accuracy
 from clothinggan.evaluation.small_networks import MIN_STEPS
 
@@ -23,6 +23,12 @@ def train():
 @pytest.fixture(scope="module")
 def test():
     return make_split("test")
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    """Has a network learn for as long as shows whether it learns the same; not until it knows its images."""
+    monkeypatch.setattr(small_networks, "MIN_STEPS", 20)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +109,7 @@ def test_no_more_images_are_used_than_the_most(train, test, monkeypatch):
     assert gan_train_accuracy(*train, *test).accuracy < 0.8
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_images_count_by_the_grey_levels_that_they_stand_for(train, test):
     images, labels = train[0][:FEW], train[1][:FEW]
     expected = gan_train_accuracy(images, labels, *test)
@@ -117,6 +124,7 @@ def test_progress_is_told_up_to_the_last_step(train, test):
     assert told == [(step, MIN_STEPS) for step in range(1, MIN_STEPS + 1)]
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_equal_sets_and_seeds_give_equal_numbers_and_other_seeds_others(train, test):
     import keras
 

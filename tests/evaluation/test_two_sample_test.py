@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from clothinggan.data.sample import GARMENTS, Dice, make_split, to_bytes
-from clothinggan.evaluation import two_sample_test
+from clothinggan.evaluation import small_networks, two_sample_test
 from clothinggan.evaluation.small_networks import MIN_STEPS
 from clothinggan.evaluation.two_sample_test import told_apart
 
 FEW = 400
+FEW_STEPS = 20
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +21,17 @@ def images():
     return make_split("train")[0]
 
 
+@pytest.fixture
+def few_steps(monkeypatch):
+    """Has a network learn for as long as shows whether it learns the same; not until it knows its images."""
+    monkeypatch.setattr(small_networks, "MIN_STEPS", FEW_STEPS)
+
+
 @pytest.fixture(scope="module")
 def of_few(images):
-    return told_apart(images[:FEW], images[FEW : 2 * FEW])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(small_networks, "MIN_STEPS", FEW_STEPS)
+        return told_apart(images[:FEW], images[FEW : 2 * FEW])
 
 
 def certainly_above_chance(result):
@@ -46,6 +55,7 @@ def test_copies_of_other_real_images_are_not_told_apart(images):
     assert about_chance(told_apart(images[:1000], copies))
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_images_are_not_told_apart_by_differences_below_a_grey_level(images, of_few):
     noise = np.random.default_rng(0).uniform(-0.4, 0.4, (FEW, 28, 28))
     finer = np.clip((images[FEW : 2 * FEW] + noise) / 255, 0, 1)
@@ -53,6 +63,7 @@ def test_images_are_not_told_apart_by_differences_below_a_grey_level(images, of_
     assert told_apart(images[:FEW], finer) == of_few
 
 
+@pytest.mark.usefixtures("few_steps")
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_floats_count_as_the_grey_levels_that_they_stand_for(images, of_few, dtype):
     floats = (images[FEW : 2 * FEW] / 255).astype(dtype)
@@ -62,6 +73,7 @@ def test_floats_count_as_the_grey_levels_that_they_stand_for(images, of_few, dty
 # Sets that differ
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_noise_is_told_apart(images):
     noise = np.random.default_rng(0).random((FEW, 28, 28), np.float32)
     assert told_apart(images[:FEW], noise).accuracy > 0.98
@@ -98,17 +110,20 @@ def test_the_standard_error_is_that_of_as_many_unseen_images(of_few):
     assert standard_error == pytest.approx(np.sqrt(accuracy * (1 - accuracy) / unseen))
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_of_the_larger_set_no_more_images_are_used_than_of_the_smaller(images):
     # If all were used, 'real' would be right for nine images of ten.
     assert about_chance(told_apart(images[:3600], images[3600:4000]))
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_no_more_images_are_used_than_the_most(images, monkeypatch):
     monkeypatch.setattr(two_sample_test, "IMAGES", 40)
     accuracy, standard_error = told_apart(images[:1000], images[1000:2000])
     assert standard_error == pytest.approx(np.sqrt(accuracy * (1 - accuracy) / 20))
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_ten_images_of_each_kind_are_enough(images):
     assert 0 <= told_apart(images[:10], images[10:20]).accuracy <= 1
 
@@ -122,6 +137,7 @@ def test_progress_is_told_up_to_the_last_step(images):
 # What decides the number
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_equal_sets_and_seeds_give_equal_numbers_and_other_seeds_others(images):
     import keras
 
@@ -132,6 +148,7 @@ def test_equal_sets_and_seeds_give_equal_numbers_and_other_seeds_others(images):
     assert results[0] == results[1] != results[2]
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_global_random_states_stay_as_they_are(images):
     import keras
     import tensorflow as tf
@@ -148,6 +165,7 @@ def test_global_random_states_stay_as_they_are(images):
     assert drawn() == expected
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_a_policy_of_half_precision_changes_nothing(images, of_few):
     import keras
 
@@ -159,6 +177,7 @@ def test_a_policy_of_half_precision_changes_nothing(images, of_few):
         keras.config.set_dtype_policy(policy)
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_the_sets_stay_as_they_are(images):
     real, generated = images[:10].copy(), images[10:20] / 255
     before = generated.copy()

@@ -1,5 +1,6 @@
 """The page about the example weights is made of what the run's files say, and its run can be cut off."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,74 +14,76 @@ from pkgutil import resolve_name
 
 import numpy as np
 import pytest
-from conftest import SMALL, start, wait_for_words
+from conftest import start, stranger, wait_for_words
 
-from clothinggan import draw, train
+from clothinggan import draw
 from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.errors import ClothingGANError
-from clothinggan.evaluation import gan_train, small_networks, two_sample_test
+from clothinggan.evaluation import gan_train, own_classifier, small_networks, two_sample_test
 from clothinggan.figures import load_timelapse
 from clothinggan.presets import PRESETS
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "experiments" / "make_weights.py"
 
 
-@pytest.fixture
-def script(monkeypatch):
+@pytest.fixture(scope="module")
+def script():
     """The script as a module."""
     loader = SourceFileLoader("make_weights", str(SCRIPT))
     module = module_from_spec(spec_from_loader(loader.name, loader))
-    monkeypatch.setitem(sys.modules, loader.name, module)
-    loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, loader.name, module)
+        loader.exec_module(module)
+        yield module
+
+
+def call(command, *arguments, check=False):
+    """Runs a command in this process, where TensorFlow is imported already."""
+    assert resolve_name(f"clothinggan.{command}").main([str(argument) for argument in arguments]) == 0
+    return 0
+
+
+@contextlib.contextmanager
+def publishing_in(folder, script):
+    """Has the script publish in a folder of its own, of few images, with no process for each picture."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(script, "WEIGHTS", folder)
+        for module in (two_sample_test, gan_train):  # Networks learn from few images in a second.
+            patch.setattr(module, "IMAGES", 200)
+        patch.setattr(small_networks, "MIN_STEPS", 5)
+        for name in ("STEPS", "MIN_STEPS"):
+            patch.setattr(own_classifier, name, 10)
+        patch.setenv("XDG_CACHE_HOME", str(folder.parent / "cache"))
+        patch.setattr(script, "IMAGES", 200)
+        patch.setattr(script, "call", call)
+        yield script
 
 
 @pytest.fixture
-def make_weights(script, tmp_path, monkeypatch):
-    """The script, publishing in a folder of its own, with no process for each picture."""
+def make_weights(script, tmp_path):
+    """The script, publishing in a folder of its own."""
     (tmp_path / "weights").mkdir()
-    monkeypatch.setattr(script, "WEIGHTS", tmp_path / "weights")
-    for module in (two_sample_test, gan_train):  # Networks learn from few images in a second.
-        monkeypatch.setattr(module, "IMAGES", 200)
-    monkeypatch.setattr(small_networks, "MIN_STEPS", 5)
-    monkeypatch.setattr(script, "IMAGES", 200)
-
-    def call(command, *arguments, check=False):
-        assert resolve_name(f"clothinggan.{command}").main([str(argument) for argument in arguments]) == 0
-        return 0
-
-    monkeypatch.setattr(script, "call", call)
-    return script
+    with publishing_in(tmp_path / "weights", script):
+        yield script
 
 
-def test_the_page_that_is_published_is_what_the_script_writes(script):
-    assert (script.WEIGHTS / "README.md").read_text() == script.readme()
+@pytest.fixture(scope="module")
+def example(script):
+    """An example of four epochs, of which the first and the last are measured."""
+    return script.Example(PRESETS["clothing"], 4, (1, 4), "")
 
 
-@pytest.mark.slow
-def test_the_last_numbered_file_is_published_with_its_figures(make_weights, small_run):
-    make_weights.publish(make_weights.EXAMPLES["clothing"], "sample", small_run)
-    published = {path.name: path.read_bytes() for path in make_weights.WEIGHTS.iterdir()}
-    assert published["clothingGANepoch4.h5"] == (small_run / "clothingGANepoch4.h5").read_bytes()
-    page = published.pop("README.md").decode()
-    assert "`page.html` draws in any browser." in page
-    assert "`clothing` after 4 of 200 epochs" in page
-    (measured,) = json.loads(published["evaluation.json"])["files"]
-    assert f"| clothingGANepoch4.h5 | {measured['fcd']:.3f} |" in page
-    for name, content in published.items():
-        assert f"{hashlib.sha256(content).hexdigest()}  {name}\n" in page
-
-
-@pytest.fixture
-def example(make_weights):
-    """An example of four epochs, three of which are measured."""
-    return make_weights.Example(PRESETS["clothing"], 4, (1, 3, 4), "")
-
-
-def epochs_told(example):
-    """The epochs in the table, and in the animation."""
-    lines = json.loads(example.path("evaluation.json").read_text())["files"]
-    return [line["epoch"] for line in lines], list(load_timelapse(example.path("timelapse.gif")))
+@pytest.fixture(scope="module")
+def published(script, example, small_run, tmp_path_factory):
+    """What is published after two epochs, and what after two more on another machine."""
+    folder = tmp_path_factory.mktemp("published")
+    weights = folder / "weights"
+    weights.mkdir()
+    with publishing_in(weights, script):
+        script.publish(example, "sample", moved(small_run, (1, 2), folder / "one"))
+        shutil.copytree(weights, folder / "after two")
+        script.publish(example, "sample", moved(small_run, (3, 4), folder / "another"))
+    return folder / "after two", weights
 
 
 def moved(run, epochs, folder):
@@ -91,24 +94,48 @@ def moved(run, epochs, folder):
     return folder
 
 
+def test_the_page_that_is_published_is_what_the_script_writes(script):
+    assert (script.WEIGHTS / "README.md").read_text() == script.readme()
+
+
 @pytest.mark.slow
-def test_a_run_that_moved_to_another_machine_keeps_what_was_told_of_it(
-    make_weights, example, small_run, tmp_path
+def test_the_last_numbered_file_is_published_with_its_figures(published, small_run):
+    files = {path.name: path.read_bytes() for path in published[1].iterdir()}
+    assert files["clothingGANepoch4.h5"] == (small_run / "clothingGANepoch4.h5").read_bytes()
+    page = files.pop("README.md").decode()
+    assert "`page.html` draws in any browser." in page
+    assert "`clothing` after 4 of 200 epochs" in page
+    *_, measured = json.loads(files["evaluation.json"])["files"]
+    assert f"| clothingGANepoch4.h5 | {measured['fcd']:.3f} |" in page
+    for name, content in files.items():
+        assert f"{hashlib.sha256(content).hexdigest()}  {name}\n" in page
+
+
+def epochs_told(folder):
+    """The epochs in the table, and in the animation."""
+    lines = json.loads((folder / "evaluation.json").read_text())["files"]
+    return [line["epoch"] for line in lines], list(load_timelapse(folder / "timelapse.gif"))
+
+
+@pytest.mark.slow
+def test_a_run_that_moved_to_another_machine_keeps_what_was_told_of_it(published):
+    after_two, after_four = published
+    assert epochs_told(after_two) == ([1, 2], ["epoch 1", "epoch 2"])
+    assert epochs_told(after_four) == ([1, 4], ["epoch 1", "epoch 2", "epoch 3", "epoch 4"])
+    assert "| clothingGANepoch1.h5 |" in (after_four / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_what_was_told_of_another_run_goes(
+    make_weights, example, published, small_run, tmp_path, monkeypatch
 ):
-    make_weights.publish(example, "sample", moved(small_run, (1, 2), tmp_path / "one"))
-    assert epochs_told(example) == ([1, 2], ["epoch 1", "epoch 2"])
-    make_weights.publish(example, "sample", moved(small_run, (3, 4), tmp_path / "another"))
-    assert epochs_told(example) == ([1, 3, 4], ["epoch 1", "epoch 2", "epoch 3", "epoch 4"])
-    assert "| clothingGANepoch1.h5 |" in (make_weights.WEIGHTS / "README.md").read_text()
-
-
-@pytest.mark.slow
-def test_what_was_told_of_another_run_goes(make_weights, example, small_run, tmp_path):
-    other = [*SMALL, "--seed", "1", "--epochs", "2", "--save-every", "1", "--out", str(tmp_path / "other")]
-    assert train.main(other) == 0
-    make_weights.publish(example, "sample", tmp_path / "other")
-    last = read_checkpoint(small_run / "clothingGANepoch4.h5")
-    assert make_weights.told_before(example, last, until=3) == (None, {})
+    monkeypatch.setattr(script, "WEIGHTS", published[0])
+    last = small_run / "clothingGANepoch4.h5"
+    report, frames = script.told_before(example, read_checkpoint(last), until=3)
+    assert [line["epoch"] for line in report["files"]] == [1]
+    assert list(frames) == ["epoch 1", "epoch 2"]
+    other = read_checkpoint(stranger(last, tmp_path / last.name, seed=1))
+    assert script.told_before(example, other, until=3) == (None, {})
 
 
 @pytest.mark.slow
@@ -141,7 +168,7 @@ def test_a_run_on_other_images_is_neither_gone_on_with_nor_published(
 
 
 def start_script(data):
-    command = [SCRIPT, "--model", "clothing", "--data", data, "--runs", "run"]
+    command = [SCRIPT, "--model", "swift", "--data", data, "--runs", "run"]
     return start(sys.executable, *command, start_new_session=True)
 
 
@@ -153,7 +180,7 @@ def test_sigterm_ends_the_training_too_once_it_is_saved(few_garments, tmp_path):
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
     assert "stopped by SIGTERM" in said
-    assert read_checkpoint(tmp_path / "run" / "clothingGANlatest.h5").record.step >= 1
+    assert read_checkpoint(tmp_path / "run" / "swiftGANlatest.h5").record.step >= 1
 
 
 @pytest.mark.slow
@@ -164,7 +191,7 @@ def test_ctrl_c_waits_until_the_training_is_saved(few_garments, tmp_path):
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "stopped by SIGINT" in said
-    assert read_checkpoint(tmp_path / "run" / "clothingGANlatest.h5").record.step >= 1
+    assert read_checkpoint(tmp_path / "run" / "swiftGANlatest.h5").record.step >= 1
 
 
 def test_the_packages_generator_is_the_examples_to_one_level_of_grey(
