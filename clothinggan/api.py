@@ -68,6 +68,7 @@ class FitOptions(TypedDict, total=False):
     discriminator_learning_rate: float
     beta_1: float
     class_weight: float
+    class_loss_for_generator: bool
     shared_fakes: bool
     averaging: float
     averaging_width: float

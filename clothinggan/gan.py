@@ -177,7 +177,7 @@ class GAN(keras.Model):
             answers = self._answers(logits, labels)
             wanted = tf.fill(tf.shape(answers), float(self.preset.real_label))
             loss = _binary_crossentropy(wanted, answers, total)
-            if self.preset.conditional:
+            if self.preset.conditional and self.preset.class_loss_for_generator:
                 loss += self._class_loss(logits, labels, total)
         self.generator_optimizer.apply(tape.gradient(loss, _values(variables)), variables)
         return loss

@@ -101,8 +101,15 @@ def fashion_discriminator(preset: Preset) -> keras.Model:
 
 
 def swift_generator(preset: Preset) -> keras.Model:
-    """The generator of swift: latent numbers, and one for each class, to a 28x28x1 image."""
-    first, second = preset.generator_filters
+    """The generator of swift: latent numbers, and one for each class, to a 28x28x1 image.
+
+    Filters after the second number are those of further convolutions at 14x14.
+    """
+    first, second, *further = preset.generator_filters
+    deepening = [
+        [layers.Conv2D(filters, 3, padding="same", use_bias=False), *_normalised_relu()]
+        for filters in further
+    ]
     return keras.Sequential(
         [
             keras.Input((preset.input_size,)),
@@ -111,6 +118,7 @@ def swift_generator(preset: Preset) -> keras.Model:
             *_normalised_relu(),
             layers.Conv2DTranspose(second, 4, strides=2, padding="same", use_bias=False),
             *_normalised_relu(),
+            *itertools.chain.from_iterable(deepening),
             layers.Conv2DTranspose(1, 6, strides=2, padding="same", activation="sigmoid"),
         ],
         name="swift_generator",

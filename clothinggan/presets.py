@@ -42,6 +42,8 @@ class Preset:
             its images have, and one where these have no labels.
         class_weight: How much it counts, beside the answer for an image's own class, that this answer
             is the largest of all classes'; for conditional designs.
+        class_loss_for_generator: Whether that counts for the generator too, and not for the discriminator
+            alone.
         shared_fakes: Whether the generator learns from the very images that the discriminator just
             learned from, which saves drawing others.
         averaging: What is saved and drawn with is a moving average of the generator's weights, which
@@ -74,6 +76,7 @@ class Preset:
     epochs: int = 200
     averaging_width: float = 0.0
     rate_decay_start: int = 0
+    class_loss_for_generator: bool = True
 
     @property
     def averages(self) -> bool:
@@ -146,23 +149,42 @@ PRESETS = {
             batch_size=32,
             real_label=1,
             label_noise=0.0,
-            generator_learning_rate=0.0008,
-            discriminator_learning_rate=0.0008,
+            generator_learning_rate=0.0016,
+            discriminator_learning_rate=0.0016,
+            rate_decay_start=2_000,
             beta_1=0.5,
-            generator_filters=(128, 64),
-            discriminator_filters=(32, 64),
-            dropout=0.3,
-            dropout_for_generator=True,
+            generator_filters=(96, 48, 48),
+            discriminator_filters=(32, 64, 128),
+            dropout=0.15,
+            dropout_for_generator=False,
             previews=0,
             conditional=True,
             class_weight=0.2,
+            class_loss_for_generator=False,
             shared_fakes=True,
-            averaging=0.999,
+            averaging_width=0.1,
             epochs=60,
         ),
     ]
 }
 DEFAULT_PRESET = "clothing"
+
+# The rows of version 1, whose files do not record theirs, where the table has another by now.
+VERSION_1 = PRESETS | {
+    "swift": replace(
+        PRESETS["swift"],
+        generator_learning_rate=0.0008,
+        discriminator_learning_rate=0.0008,
+        rate_decay_start=0,
+        generator_filters=(128, 64),
+        discriminator_filters=(32, 64),
+        dropout=0.3,
+        dropout_for_generator=True,
+        class_loss_for_generator=True,
+        averaging=0.999,
+        averaging_width=0.0,
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -230,15 +252,15 @@ SETTINGS = {
     "discriminator_learning_rate": Setting(float, 1e-8, 1.0, "Adam's learning rate, for the discriminator"),
     "beta_1": Setting(float, 0.0, 0.9999, "Adam's decay rate of the first moment, for both"),
     "class_weight": Setting(float, 0.0, 100.0, "how much the classes count in the losses"),
+    "class_loss_for_generator": Setting(bool, 0, 1, "whether they count in the generator's loss too"),
     "shared_fakes": Setting(bool, 0, 1, "whether one set of fakes serves both updates of a step"),
     "averaging": Setting(float, 0.0, 0.99999, "share of the averaged generator that stays in each step"),
     "averaging_width": Setting(float, 0.0, 0.25, "or over what part of the steps it averages; 0: not"),
     "rate_decay_start": Setting(int, 0, 10**9, "the step from which the learning rates fall; 0 for never"),
 }
 # Of files that do not have these yet.
-_LATER = {"averaging_width", "rate_decay_start"}
-_MOST_LAYERS = 4
-_ONLY_CONDITIONAL = {"class_weight"}
+_LATER = {"averaging_width", "rate_decay_start", "class_loss_for_generator"}
+_ONLY_CONDITIONAL = {"class_weight", "class_loss_for_generator"}
 # What else of a row a file has to record, so that a run goes on as it began whatever the table says by then.
 _FIXED = ("networks", "real_label", "conditional")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -267,12 +289,21 @@ def change(preset: Preset, **settings: object) -> Preset:
             checked[name] = setting.parse(value) if isinstance(value, str) else setting.check(value)
         except ValueError as error:
             raise ValueError(f"{name} is {error}, not {value!r}") from error
-        layers = getattr(preset, name)
-        if name == "discriminator_filters" and 1 <= len(checked[name]) <= _MOST_LAYERS:
-            continue
-        if setting.kind is tuple and len(checked[name]) != len(layers):
-            raise ValueError(f"{name} of {preset.name} is {len(layers)} numbers, as {_as_text(layers)}")
+        if setting.kind is tuple and len(checked[name]) not in (counts := _possible_counts(preset, name)):
+            count = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+            raise ValueError(
+                f"{name} of {preset.name} is {count} numbers, as {_as_text(getattr(preset, name))}"
+            )
     return replace(preset, **checked)
+
+
+def _possible_counts(preset: Preset, name: str) -> range:
+    """How many layers a design's networks can have, by the setting that has a number for each."""
+    if name == "discriminator_filters":
+        return range(1, 5)
+    if preset.networks == "swift":
+        return range(2, 5)
+    return range(len(preset.generator_filters), len(preset.generator_filters) + 1)
 
 
 def differences(preset: Preset) -> dict[str, str]:
@@ -301,13 +332,15 @@ def as_plain_data(preset: Preset) -> dict[str, object]:
 
 
 def from_plain_data(name: str, row: dict[str, object]) -> Preset | None:
-    """Returns the design that a file records; None where the file is older than that, or knows others.
+    """Returns the design that a file records; None where it knows others.
+
+    Files of version 1 record a name and no row.
 
     Raises:
         ValueError: If the row is no design's: a name, a number or a network that is none of those here.
     """
     if not row:
-        return PRESETS.get(name)
+        return VERSION_1.get(name)
     known = {preset.networks: preset for preset in PRESETS.values()}
     if row.get("networks") not in known:
         return None

@@ -79,13 +79,7 @@ def _own_environment(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     # What is said once in a process is said once in each test.
     monkeypatch.setattr(errors, "_noted", set())
-    # What is measured here are few images, which need no good eyes.
-    monkeypatch.setattr(own_classifier, "STEPS", 5)
-
-
-@pytest.fixture(autouse=True)
-def _eyes_of_a_few_steps(monkeypatch):
-    """A classifier of a test's own images is to be there, not to be good."""
+    # A classifier of a test's own images is to be there, not to be good.
     monkeypatch.setattr(own_classifier, "STEPS", 10)
     monkeypatch.setattr(own_classifier, "MIN_STEPS", 10)
 

@@ -181,7 +181,7 @@ def test_settings_are_explained_and_a_wrong_one_is_status_2(capsys):
             train.main(["--model", "swift", "--set", *words])
         assert end.value.code == status
     said = capsys.readouterr()
-    assert "averaging                    0.999" in said.out
+    assert "averaging_width              0.1 " in said.out
     assert "--set latent_size: NAME=VALUE is expected" in said.err
     assert "--set: latent_size is a whole number from 1 to 1000, not 'x'" in said.err
 

@@ -157,7 +157,7 @@ def setting_values(design):
         layers = getattr(design, name)
         if setting.kind is tuple:
             strategies[name] = st.tuples(*[some_value(setting)] * len(layers))
-        elif design.conditional or name != "class_weight":
+        elif design.conditional or name not in presets._ONLY_CONDITIONAL:
             strategies[name] = some_value(setting)
     return st.fixed_dictionaries({}, optional=strategies)
 

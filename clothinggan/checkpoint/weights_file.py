@@ -16,7 +16,7 @@ from clothinggan.checkpoint.hdf5 import Contents
 from clothinggan.checkpoint.stored_weights import Part, UnfitError, listed, part_of, tree
 from clothinggan.errors import ClothingGANError
 from clothinggan.models import build_networks
-from clothinggan.presets import PRESETS, Preset
+from clothinggan.presets import PRESETS, VERSION_1, Preset
 
 MAX_LAYERS = 1_000  # of all networks in a file
 Layer = tuple[str, list[np.ndarray]]
@@ -33,18 +33,22 @@ def find_design(contents: Contents, path: Path, model: str | None) -> Preset:
     Raises:
         ClothingGANError: If they fit no design, or not the named one.
     """
-    refusals = {}
-    for preset in [PRESETS[model]] if model else PRESETS.values():
+    rows = dict.fromkeys([*PRESETS.values(), *VERSION_1.values()])
+    refusals, fitting = {}, []
+    for preset in rows:
+        if model not in (None, preset.name):
+            continue
         try:
             _fitting(contents, build_networks(preset, seed=0)[0])
+            fitting.append(preset)
         except UnfitError as unfit:
-            refusals[preset.name] = unfit
-    fitting = [name for name in PRESETS if name not in refusals and model in (None, name)]
-    if len(fitting) == 1:
-        return PRESETS[fitting[0]]
-    if fitting:
-        raise ClothingGANError(f"{path} holds weights of {' or '.join(fitting)}; say which with --model")
-    for preset in PRESETS.values():
+            refusals.setdefault(preset.name, unfit)
+    names = dict.fromkeys(preset.name for preset in fitting)
+    if len(names) == 1:
+        return fitting[0]
+    if names:
+        raise ClothingGANError(f"{path} holds weights of {' or '.join(names)}; say which with --model")
+    for preset in rows:
         if _is_discriminator(contents, preset):
             raise ClothingGANError(
                 f"{path} holds the weights of {preset.name}'s discriminator; name it with resume's "

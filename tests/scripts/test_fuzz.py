@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "robustness" / "fuzz.py"
 def test_damaged_files_are_read_or_refused():
     # A process of its own: it forks, which a process with TensorFlow in it is better not asked to.
     done = subprocess.run(
-        [sys.executable, SCRIPT, "--h5", "40", "--data", "200", "--seed", "1"],
+        [sys.executable, SCRIPT, "--h5", "20", "--data", "200", "--seed", "1"],
         capture_output=True,
         text=True,
         check=False,
