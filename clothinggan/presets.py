@@ -163,7 +163,7 @@ PRESETS = {
             class_loss_for_generator=False,
             shared_fakes=True,
             averaging_width=0.1,
-            epochs=50,
+            epochs=40,
         ),
     ]
 }

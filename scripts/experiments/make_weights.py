@@ -94,7 +94,7 @@ class Example:
 
 EXAMPLES = {
     "clothing": Example(PRESETS["clothing"], 200, (5, 10, 25, 50, 100, 150, 200), ""),
-    "swift": Example(PRESETS["swift"], 50, (5, 10, 20, 30, 40, 50), "swift_", is_packaged=True),
+    "swift": Example(PRESETS["swift"], 40, (5, 10, 20, 30, 40), "swift_", is_packaged=True),
 }
 
 

@@ -1,20 +1,27 @@
-"""Trains variants of swift for equal minutes and measures each: the trials that its design came from.
+"""Trains variants of swift and measures each at several points: the trials that its design came from.
 
-    python scripts/experiments/try_variants.py --minutes 2 --seeds 1
+    python scripts/experiments/try_variants.py --minutes 1 5 --seeds 3
+    python scripts/experiments/try_variants.py --steps 6000 --only "the design" "the design, dropout 0.1"
 
-Each line of the table changes one thing of the design as it is. The minutes are those of training alone, so
-that what a variant costs counts, and what it takes to start and to be measured does not.
+A variant changes one thing of what its name begins with. The minutes are those of training alone, so that what
+a variant costs counts, and what it takes to start and to be measured does not. Minutes compare variants
+that had the machine to themselves; beside other work, compare equal steps.
+
+What was measured is kept in a file, a line for each, and is not measured again: after a cut-off the same
+command tries what is left. A trial of five minutes takes about eight, with its measurements.
 """
 
 import argparse
+import itertools
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import checkout  # noqa: F401
@@ -24,7 +31,7 @@ from clothinggan import environment
 from clothinggan.cli import options
 from clothinggan.data import sources
 from clothinggan.data.sources import Dataset
-from clothinggan.presets import PRESETS
+from clothinggan.presets import PRESETS, VERSION_1, Preset
 
 environment.import_tensorflow()
 
@@ -34,18 +41,21 @@ from keras import layers
 
 from clothinggan import models
 from clothinggan.data.batches import arrays_to_learn, batches
+from clothinggan.evaluation import gan_train
 from clothinggan.evaluation.evaluator import Evaluator
+from clothinggan.figures import save_png
 from clothinggan.gan import GAN
 
 DESIGN = PRESETS["swift"]
+EARLIER = "swift of version 1"
 
 
-def generator_at_full_size() -> keras.Model:
+def generator_at_full_size(preset: Preset) -> keras.Model:
     """A second transposed convolution with 32 filters, then a convolution, in place of one that ends it."""
-    *first_layers, _ = models.swift_generator(DESIGN).layers
+    *first_layers, _ = models.swift_generator(preset).layers
     return keras.Sequential(
         [
-            keras.Input((DESIGN.input_size,)),
+            keras.Input((preset.input_size,)),
             *first_layers,
             layers.Conv2DTranspose(32, 4, strides=2, padding="same", use_bias=False),
             layers.BatchNormalization(momentum=0.9),
@@ -55,85 +65,213 @@ def generator_at_full_size() -> keras.Model:
     )
 
 
-def generator_without_normalisation() -> keras.Model:
+def generator_without_normalisation(preset: Preset) -> keras.Model:
     """The generator without its batch normalisations."""
-    kept = [layer for layer in models.swift_generator(DESIGN).layers if "normalization" not in layer.name]
-    return keras.Sequential([keras.Input((DESIGN.input_size,)), *kept])
+    kept = [layer for layer in models.swift_generator(preset).layers if "normalization" not in layer.name]
+    return keras.Sequential([keras.Input((preset.input_size,)), *kept])
 
 
-def generator_normalised_by_feature() -> keras.Model:
-    """Each of the 6272 numbers that the first layer gives normalised by itself, and not by channel."""
-    dense, reshape, normalisation, relu, *rest = models.swift_generator(DESIGN).layers
+def generator_normalised_by_feature(preset: Preset) -> keras.Model:
+    """Each of the numbers that the first layer gives normalised by itself, and not by channel."""
+    dense, reshape, normalisation, relu, *rest = models.swift_generator(preset).layers
     by_feature = layers.BatchNormalization(momentum=normalisation.momentum)
-    return keras.Sequential([keras.Input((DESIGN.input_size,)), dense, by_feature, relu, reshape, *rest])
+    return keras.Sequential([keras.Input((preset.input_size,)), dense, by_feature, relu, reshape, *rest])
+
+
+class Relativistic(GAN):
+    """Both learn how much more real an image is than one of the other kind (Jolicoeur-Martineau, 2019).
+
+    An image is compared with the one of the other kind that stands for the same class at the same place.
+    """
+
+    def _train_discriminator(
+        self, real: tf.Tensor, fakes: tf.Tensor, labels: tf.Tensor, total: tf.Tensor
+    ) -> tf.Tensor:
+        count = tf.shape(real)[0]
+        self.real = real
+        variables = self.discriminator.trainable_variables
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in variables])
+            logits = self.composite.logits(tf.concat([real, fakes], axis=0), training=True)
+            answers = self._answers(logits, labels)
+            loss = self._mean_softplus(answers[count:] - answers[:count], total)
+            loss += self._class_loss(logits[:count], labels, total)
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        self.discriminator_optimizer.apply(gradients, variables)
+        return loss
+
+    def _train_generator(
+        self, tape: tf.GradientTape, fakes: tf.Tensor, labels: tf.Tensor, total: tf.Tensor
+    ) -> tf.Tensor:
+        variables = self.composite.trainable_variables
+        of_real = self._answers(self.composite.discriminate(self.real, training=True), labels)
+        with tape:
+            logits = self.composite.discriminate(fakes, training=True)
+            loss = self._mean_softplus(of_real - self._answers(logits, labels), total)
+            loss += self._class_loss(logits, labels, total)
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        self.generator_optimizer.apply(gradients, variables)
+        return loss
+
+    @staticmethod
+    def _mean_softplus(differences: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(tf.nn.softplus(differences)) / tf.cast(total, tf.float32)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What differs from the design: values of its row in the presets' table, or networks."""
+    """What differs from the design: values of its row in the presets' table, the generator, or the step."""
 
     changes: dict[str, object] = field(default_factory=dict)
-    generator: Callable[[], keras.Model] | None = None
+    generator: Callable[[Preset], keras.Model] | None = None
+    gan: type[GAN] = GAN
+    design: Preset = DESIGN
+
+    def build(self, seed: int) -> GAN:
+        """Returns it with fresh networks."""
+        preset = replace(self.design, **self.changes)
+        networks = models.build_networks(preset, seed)
+        if self.generator:
+            keras.utils.set_random_seed(seed)
+            networks = self.generator(preset), networks[1]
+        return self.gan(preset, *networks, seed)
 
 
+EARLIER_DESIGN = Variant(design=VERSION_1["swift"])
+
+
+def rates(rate: float, start: int) -> dict[str, object]:
+    """Both learning rates, and the step from which they fall."""
+    return {
+        "generator_learning_rate": rate,
+        "discriminator_learning_rate": rate,
+        "rate_decay_start": start,
+    }
+
+
+# What the design came from, each from the one before.
+A = {
+    "generator_filters": (128, 64),
+    "discriminator_filters": (32, 64, 128),
+    "dropout": 0.15,
+    "dropout_for_generator": True,
+    "class_loss_for_generator": True,
+    **rates(0.0012, 4_000),
+}
+B = A | {"dropout_for_generator": False}
+C = B | rates(0.0016, 2_000)
+D = C | {"class_loss_for_generator": False}
 VARIANTS = {
-    "swift as it is": Variant(),
-    "no class loss": Variant({"class_weight": 0.0}),
-    "class loss of weight 0.05": Variant({"class_weight": 0.05}),
-    "class loss of weight 1": Variant({"class_weight": 1.0}),
-    "fresh fakes for the generator": Variant({"shared_fakes": False}),
-    "no averaging": Variant({"averaging": 0.0}),
-    "batch 64": Variant({"batch_size": 64}),
+    "the design": Variant(),
+    "the design, dropout 0.1": Variant({"dropout": 0.1}),
+    "the design, two convolutions at 14x14": Variant({"generator_filters": (96, 48, 48, 48)}),
+    "A": Variant(A),
+    "A, rates 0.0016 from 2,000": Variant(A | rates(0.0016, 2_000)),
+    "A, rates 0.0008 from 8,000": Variant(A | rates(0.0008, 8_000)),
+    "B": Variant(B),
+    "B, relativistic": Variant(B, gan=Relativistic),
+    "B, no class loss for the generator": Variant(B | {"class_loss_for_generator": False}),
+    "C": Variant(C),
+    "D, dropout 0.05": Variant(D | {"dropout": 0.05}),
+    EARLIER: EARLIER_DESIGN,
     **{
-        f"learning rates {rate}": Variant(
-            {"generator_learning_rate": rate, "discriminator_learning_rate": rate}
-        )
-        for rate in (0.0002, 0.0004, 0.0016)
+        f"{EARLIER}, {name}": replace(EARLIER_DESIGN, **changes)
+        for name, changes in {
+            "no class loss": {"changes": {"class_weight": 0.0}},
+            "class loss of weight 0.05": {"changes": {"class_weight": 0.05}},
+            "class loss of weight 1": {"changes": {"class_weight": 1.0}},
+            "fresh fakes for the generator": {"changes": {"shared_fakes": False}},
+            "no averaging": {"changes": {"averaging": 0.0}},
+            "batch 64": {"changes": {"batch_size": 64}},
+            "rates 0.0002": {"changes": rates(0.0002, 0)},
+            "rates 0.0004": {"changes": rates(0.0004, 0)},
+            "rates 0.0016": {"changes": rates(0.0016, 0)},
+            "output by a convolution at full size": {"generator": generator_at_full_size},
+            "first layer normalised by feature": {"generator": generator_normalised_by_feature},
+            "no batch normalisation": {"generator": generator_without_normalisation},
+            "discriminator twice as wide": {"changes": {"discriminator_filters": (64, 128)}},
+        }.items()
     },
-    "output by a convolution at full size": Variant(generator=generator_at_full_size),
-    "first layer normalised by feature": Variant(generator=generator_normalised_by_feature),
-    "no batch normalisation": Variant(generator=generator_without_normalisation),
-    "discriminator twice as wide": Variant({"discriminator_filters": (64, 128)}),
 }
 
 
-def trial(variant: Variant, seconds: float, seed: int, dataset: Dataset, judge: Evaluator) -> dict:
-    """Trains a variant for so many seconds; returns what it did and how good its images are."""
-    preset = replace(DESIGN, **variant.changes)
-    generator, discriminator = models.build_networks(preset, seed)
-    gan = GAN(preset, variant.generator() if variant.generator else generator, discriminator, seed)
-    stream = iter(batches(arrays_to_learn(preset, dataset), preset.batch_size, seed, 0, 0))
-    step = tf.function(gan.train_step, autograph=False)
-    step(next(stream))  # Builds the graph.
-    started = time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        step(next(stream))
-    images = gan.draw(judge.wanted)
-    asked = np.resize(preset.class_numbers, judge.count)
-    confirmed = judge.classifier.probabilities(images[: judge.count]).argmax(axis=1) == asked
+def measure(gan: GAN, judge: Evaluator, dataset: Dataset) -> dict[str, object]:
+    """Returns how good its images are: see `COLUMNS`."""
+    classes = gan.preset.class_numbers
+    images = gan.draw(max(judge.wanted, gan_train.IMAGES))
+    asked = np.resize(classes, len(images))
+    named = judge.classifier.probabilities(images[: judge.count]).argmax(axis=1) == asked[: judge.count]
+    taught = gan_train.gan_train_accuracy(
+        images, asked, dataset.test_images, dataset.test_labels, len(classes)
+    )
     return {
-        "steps": gan.step,
-        **judge.brief_scores(images),
-        "confirmed": float(confirmed.mean()),
-        "least_confirmed": min(float(confirmed[asked == index].mean()) for index in preset.class_numbers),
+        **judge.brief_scores(images[: judge.wanted]),
+        "gan_train": taught.accuracy,
+        "confirmed": float(named.mean()),
+        "least_confirmed": min(float(named[asked[: judge.count] == number].mean()) for number in classes),
     }
 
 
-def table(results: dict[str, list[dict]]) -> str:
+def trial(
+    variant: Variant, seed: int, marks: Sequence[float], by_minutes: bool, dataset: Dataset, judge: Evaluator
+) -> Iterator[tuple[float, dict[str, object]]]:
+    """Trains a variant; yields each mark, minutes or steps, and what was measured there."""
+    gan = variant.build(seed)
+    arrays = arrays_to_learn(gan.preset, dataset)
+    epochs = (batches(arrays, gan.preset.batch_size, seed, epoch, 0) for epoch in itertools.count())
+    stream = itertools.chain.from_iterable(epochs)
+    step = tf.function(gan.train_step, autograph=False)
+    step(next(stream))  # Builds the graph, which is no part of the minutes.
+    seconds = 0.0
+    for mark in marks:
+        started = time.perf_counter() - seconds
+        while seconds < 60 * mark if by_minutes else gan.step < mark:
+            step(next(stream))
+            seconds = time.perf_counter() - started
+        yield mark, {"steps": gan.step, "seconds": seconds, **measure(gan, judge, dataset)}
+
+
+COLUMNS = {
+    "steps": ("steps", ",.0f"),
+    "told_apart": ("told apart", ".1%"),
+    "fcd": ("FCD", ".3f"),
+    "gan_train": ("GAN-train", ".1%"),
+    "precision": ("precision", ".3f"),
+    "recall": ("recall", ".3f"),
+    "confirmed": ("confirmed", ".1%"),
+    "least_confirmed": ("the least confirmed class", ".1%"),
+}
+
+
+def table(results: Sequence[dict[str, object]]) -> str:
     """The results, means over the seeds, as a Markdown table."""
-    columns = {
-        "steps": ("steps", ",.0f"),
-        "fcd": ("FCD", ".2f"),
-        "precision": ("precision", ".3f"),
-        "recall": ("recall", ".3f"),
-        "confirmed": ("confirmed", ".1%"),
-        "least_confirmed": ("the least confirmed class", ".1%"),
-    }
     rows = []
-    for name, trials in results.items():
-        means = {column: float(np.mean([trial[column] for trial in trials])) for column in columns}
-        rows.append([name, *(format(means[column], form) for column, (_, form) in columns.items())])
-    return markdown_table(["", *(title for title, _ in columns.values())], rows)
+    for name, mark in dict.fromkeys((result["variant"], result["mark"]) for result in results):
+        of_it = [result for result in results if (result["variant"], result["mark"]) == (name, mark)]
+        means = {column: float(np.mean([result[column] for result in of_it])) for column in COLUMNS}
+        rows.append(
+            [f"{name}, {mark}", *(format(means[column], form) for column, (_, form) in COLUMNS.items())]
+        )
+    return markdown_table(["", *(title for title, _ in COLUMNS.values())], rows)
+
+
+def draw(results: Sequence[dict[str, object]]) -> Figure:
+    """Told apart against FCD, a point for each variant and mark, the mean over its seeds."""
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes = figure.subplots()
+    marks = list(dict.fromkeys(result["mark"] for result in results))
+    for name, mark in dict.fromkeys((result["variant"], result["mark"]) for result in results):
+        of_it = [result for result in results if (result["variant"], result["mark"]) == (name, mark)]
+        fcd, apart = (
+            float(np.mean([result[column] for result in of_it])) for column in ("fcd", "told_apart")
+        )
+        axes.plot(fcd, 100 * apart, "o^sDv"[marks.index(mark) % 5], color=f"C{marks.index(mark)}")
+        axes.annotate(f" {name}", (fcd, 100 * apart), fontsize=7)
+    axes.set_xscale("log")
+    axes.set_xlabel("FCD: lower is better")
+    axes.set_ylabel("told apart, %: 50 is perfect")
+    axes.grid(alpha=0.3)
+    return figure
 
 
 def main() -> int:
@@ -142,22 +280,52 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default=sources.default_source(), help="as for train")
-    parser.add_argument("--minutes", type=float, default=2, help="of training for each (default: 2)")
+    how_long = parser.add_mutually_exclusive_group()
+    how_long.add_argument(
+        "--minutes", type=float, nargs="+", default=[1, 5], help="of training, to measure at (default: 1 5)"
+    )
+    how_long.add_argument("--steps", type=int, nargs="+", help="to measure at, in the place of minutes")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds for each (default: 1)")
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), metavar="NAME")
-    parser.add_argument("--json", type=Path, help="write all numbers there")
+    parser.add_argument(
+        "--results", type=Path, default=Path("runs/trials.jsonl"), help="(default: runs/trials.jsonl)"
+    )
+    parser.add_argument("--figure", type=Path, help="draw told apart against FCD there, a PNG file")
     arguments = parser.parse_args()
+    marks = sorted(arguments.steps or arguments.minutes)
+    unit = "steps" if arguments.steps else "min"
+    arguments.results.parent.mkdir(parents=True, exist_ok=True)
+    arguments.results.touch()
     dataset = sources.load(arguments.data)
     judge = Evaluator(dataset)
-    results: dict[str, list[dict]] = {}
+
+    def kept() -> list[dict[str, object]]:
+        found = [json.loads(line) for line in arguments.results.read_text().splitlines()]
+        return [
+            result
+            for result in found
+            if result["variant"] in arguments.only
+            and result["mark"] in [f"{mark:,g} {unit}" for mark in marks]
+            and result["seed"] < arguments.seeds
+        ]
+
     for name in arguments.only:
         for seed in range(arguments.seeds):
-            found = trial(VARIANTS[name], 60 * arguments.minutes, seed, dataset, judge)
-            print(f"{name}, seed {seed}: {json.dumps(found)}", file=sys.stderr, flush=True)
-            results.setdefault(name, []).append(found)
-            if arguments.json:
-                arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+            done = {
+                result["mark"] for result in kept() if (result["variant"], result["seed"]) == (name, seed)
+            }
+            if all(f"{mark:,g} {unit}" in done for mark in marks):
+                continue
+            for mark, found in trial(VARIANTS[name], seed, marks, unit == "min", dataset, judge):
+                result = {"variant": name, "seed": seed, "mark": f"{mark:,g} {unit}", **found}
+                print(json.dumps(result), file=sys.stderr, flush=True)
+                if result["mark"] not in done:
+                    with arguments.results.open("a") as file:
+                        file.write(json.dumps(result) + "\n")
+    results = sorted(kept(), key=lambda result: arguments.only.index(result["variant"]))
     print(table(results))
+    if arguments.figure:
+        save_png(draw(results), arguments.figure)
     return 0
 
 
