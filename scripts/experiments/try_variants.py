@@ -3,8 +3,8 @@
     python scripts/experiments/try_variants.py --minutes 1 5 --seeds 3
     python scripts/experiments/try_variants.py --steps 6000 --only "the design" "the design, dropout 0.1"
 
-A variant changes one thing of what its name begins with. The minutes are those of training alone, so that what
-a variant costs counts, and what it takes to start and to be measured does not. Minutes compare variants
+A variant changes one thing of what its name begins with. The minutes are those of training alone, so that
+what a variant costs counts, and what it takes to start and to be measured does not. Minutes compare variants
 that had the machine to themselves; beside other work, compare equal steps.
 
 What was measured is kept in a file, a line for each, and is not measured again: after a cut-off the same

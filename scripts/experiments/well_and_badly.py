@@ -31,7 +31,7 @@ RUNS = {
         "discriminator_learning_rate": 0.0001,
         "beta_1": 0.9,
         "dropout": 0.0,
-        "averaging": 0.0,
+        "averaging_width": 0.0,
     },
 }
 
