@@ -299,11 +299,12 @@ def change(preset: Preset, **settings: object) -> Preset:
 
 def _possible_counts(preset: Preset, name: str) -> range:
     """How many layers a design's networks can have, by the setting that has a number for each."""
-    if name == "discriminator_filters":
+    count = len(getattr(preset, name))
+    if name == "discriminator_filters" and count:
         return range(1, 5)
     if preset.networks == "swift":
         return range(2, 5)
-    return range(len(preset.generator_filters), len(preset.generator_filters) + 1)
+    return range(count, count + 1)
 
 
 def differences(preset: Preset) -> dict[str, str]:

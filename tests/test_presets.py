@@ -13,12 +13,21 @@ import pytest
 from compare_files import differences
 from conftest import stranger
 
+import clothinggan
 from clothinggan import display, evaluate, resume, train
 from clothinggan.checkpoint.file import file_name, read_checkpoint
 from clothinggan.checkpoint.restore import load_generator
 from clothinggan.errors import ClothingGANError
 from clothinggan.models import build_networks, draw_latent_vectors, generate
-from clothinggan.presets import PRESETS, Preset, as_plain_data, change, from_plain_data
+from clothinggan.presets import (
+    PRESETS,
+    SETTINGS,
+    VERSION_1,
+    Preset,
+    as_plain_data,
+    change,
+    from_plain_data,
+)
 
 # 3 steps an epoch of 2 images each, one left over: a step of some designs is heavy.
 TINY = ["--data", "sample", "--examples", "7", "--batch-size", "2"]
@@ -192,6 +201,20 @@ def test_a_file_whose_design_is_none_is_refused(small_swift, tmp_path):
         path = stranger(Path(small_swift), tmp_path / "x.h5", design=row | change_of_row)
         with pytest.raises(ClothingGANError, match="does not make sense"):
             read_checkpoint(path)
+
+
+def test_a_file_of_version_1_goes_on_with_the_design_of_then(tmp_path):
+    settings = {name: getattr(VERSION_1["swift"], name) for name in SETTINGS}
+    file = clothinggan.fit(
+        "swift", data="sample", examples=7, batch_size=2, epochs=1, out="new", **settings
+    ).path
+    Path("old").mkdir()
+    old = stranger(file, tmp_path / "old" / file.name, design={})  # Version 1 recorded a name alone.
+    assert read_checkpoint(old).preset == VERSION_1["swift"]
+    for path in (file, old):
+        assert resume.main(["--weights", str(path), "--out", str(path.parent), "--more", "1"]) == 0
+    first, second = (Path(folder, numbered(PRESETS["swift"], 2)) for folder in ("new", "old"))
+    assert differences(first, second) == ["design"]
 
 
 def test_another_design_is_a_row_and_two_functions(monkeypatch, tmp_path):

@@ -145,8 +145,8 @@ def test_a_discriminators_weights_in_the_generators_place_are_named(tmp_path):
     ("change", "says"),
     [
         (ten_terabytes("layers/x/vars/0"), "more than 256 MiB of numbers"),
-        (lambda file: file["layers/dense/vars/0"].write_direct(np.full((74, 6272), np.nan, "f4")), "NaN"),
-        (lambda file: [file.create_dataset(f"x{i}/vars/0", data=0.0) for i in range(1500)], "1505 layers"),
+        (lambda file: file["layers/dense/vars/0"].write_direct(np.full((74, 4704), np.nan, "f4")), "NaN"),
+        (lambda file: [file.create_dataset(f"x{i}/vars/0", data=0.0) for i in range(1500)], "1507 layers"),
     ],
     ids=["ten terabytes", "no numbers", "many layers"],
 )
