@@ -56,11 +56,11 @@ RAREST = "The rarest class is the one that the classifier sees least, with its s
 # The training images of a Fashion-MNIST that is shuffled and divided anew.
 RESPLIT = "c8e3e31d3e32bf09"
 ON_RESPLIT = """
-Their images are Fashion-MNIST's 70,000, but neither ordered nor divided into training and test images as in
-the published files. So with the published files `evaluate` and `resume` say that these are other images,
-`resume` wants them named (`--data fashion_mnist`), and the same commands should give similar figures but
-cannot give the same bits. The tables below are measured on the published files, of whose 10,000 test images
-8,604 are among those that these examples were trained on: that flatters them.
+The images of {} are Fashion-MNIST's 70,000, but neither ordered nor divided into training and test
+images as in the published files. So with the published files `evaluate` and `resume` say that these are other
+images, `resume` wants them named (`--data fashion_mnist`), and the same commands should give similar figures
+but cannot give the same bits. Its table is measured on the published files, of whose 10,000 test images 8,604
+are among those that it was trained on: that flatters it.
 """
 
 
@@ -321,11 +321,11 @@ def readme() -> str:
     sums = "\n".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in listed)
     body = "\n".join(sections)
     examples = [read_checkpoint(example.weights) for example in EXAMPLES.values() if example.weights]
-    resplit = any(example.record.fingerprint.startswith(RESPLIT) for example in examples)
+    resplit = [e.path.name for e in examples if e.record.fingerprint.startswith(RESPLIT)]
     return f"""# The example weights
 
 Made by `train` and `resume` alone.
-{ON_RESPLIT if resplit else ""}
+{ON_RESPLIT.format(f"`{'` and `'.join(resplit)}`") if resplit else ""}
 {body}
 ## SHA-256
 
