@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from clothinggan.models import build_networks, draw_latent_vectors, generate
     from clothinggan.presets import PRESETS, Preset
 
-__version__ = "2.0.0"
 
-from clothinggan import environment  # Which asks for the version.
+from clothinggan import environment
+from clothinggan.version import __version__
 
 environment.prepare_tensorflow()
 

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Sequence
 from pkgutil import resolve_name
 
-from clothinggan import __version__
 from clothinggan.cli.options import reporting_errors
 from clothinggan.errors import shown
+from clothinggan.version import __version__
 
 COMMANDS = {
     "train": "train a GAN from the start",

@@ -19,7 +19,7 @@ import keras
 
 from clothinggan import files
 from clothinggan.checkpoint.file import names_of_classes, save_checkpoint
-from clothinggan.checkpoint.record import BEST_COLUMNS, HISTORY_COLUMNS, MEASURED_COLUMNS, Record
+from clothinggan.checkpoint.record import HISTORY_COLUMNS, MEASURED_COLUMNS, Record
 from clothinggan.checkpoint.run_folder import RunFolder
 from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.data.sources import Dataset
@@ -41,7 +41,10 @@ FASTEST = "swift"
 
 
 class NonFiniteGuard(keras.callbacks.Callback):
-    """Stops a run whose losses are NaN or infinite; weights that are, no file takes."""
+    """Stops a run whose losses are NaN or infinite (as `TerminateOnNaN` does).
+
+    `save_checkpoint` refuses weights that are.
+    """
 
     def __init__(self, record: Record):
         super().__init__()
@@ -293,7 +296,7 @@ class StopAtSignal(keras.callbacks.Callback):
         if self.record.step_in_epoch == self.steps_per_epoch:
             return  # The epoch is noted and saved first.
         # Asked once: a signal between two questions would end the run without saving.
-        reason = self.stop_reason()
+        reason = self.stop_reason() or ("a callback" if self.model.stop_training else None)
         self.save_in_epoch(reason)
         self._stop_for(reason)
 
@@ -310,7 +313,7 @@ class StopAtSignal(keras.callbacks.Callback):
         return "a signal to another worker" if self.several else None
 
     def save_in_epoch(self, reason: str | None) -> None:
-        """Saves, where the run ends for a reason or a save is due; the files are the chief's."""
+        """Does nothing: `Checkpoints` saves here, and a worker that is not the chief has no files."""
 
     def how_to_go_on(self) -> str:
         """Returns a line that says how to go on."""
@@ -361,7 +364,10 @@ class Checkpoints(StopAtSignal):
 
 
 class BestKeeper(keras.callbacks.Callback):
-    """Keeps the best measured file, and ends a run that no longer gets better. It comes after the saving."""
+    """Keeps the best measured file, and ends a run that no longer gets better (as `EarlyStopping` does).
+
+    It comes after the saving.
+    """
 
     def __init__(self, record: Record, folder: RunFolder):
         super().__init__()
@@ -369,7 +375,7 @@ class BestKeeper(keras.callbacks.Callback):
         self.folder = folder
 
     def on_epoch_end(self, epoch, logs=None):
-        column = self.record.keep_best or BEST_COLUMNS[0]
+        column = self.record.best_column
         measured = self.record.measured_epochs(column)
         if not measured or column not in self.record.history[-1]:
             return
@@ -396,12 +402,12 @@ class Pace:
 
     @property
     def seconds_measured(self) -> float:
-        """Since when it is measured."""
+        """For how many seconds it has been measured."""
         return time.monotonic() - self.measured_from[1] if self.measured_from else 0.0
 
     @property
     def seconds_per_step(self) -> float | None:
-        """With what happens between the epochs; None before there are two steps."""
+        """The mean, with the time between epochs; None before there are two steps."""
         done = self.record.step - self.measured_from[0] if self.measured_from else 0
         return self.seconds_measured / done if done else None
 
@@ -414,7 +420,9 @@ class Pace:
 
 
 class Forecast(keras.callbacks.Callback):
-    """Says once, measured in the first steps, how long a run will take; it comes before who tells the time.
+    """Says once, after the first steps, how long a run will take.
+
+    It also counts the steps of `pace`, so it comes before the callbacks that print the time left.
 
     Attributes:
         is_pending: Whether it is still to be said.
@@ -448,7 +456,7 @@ class Forecast(keras.callbacks.Callback):
 
 
 class ProgressBar(keras.callbacks.ProgbarLogger):
-    """Keras's bar, for a terminal. It comes before all that speaks at the end of an epoch.
+    """Keras's bar, for a terminal. It comes first: other callbacks print at the end of an epoch.
 
     Each epoch begins with the time that is left for the whole run.
     """

@@ -13,8 +13,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from clothinggan import __version__
 from clothinggan.errors import ClothingGANError
+from clothinggan.version import __version__
 
 # With smaller parts of a batch more time goes into what every part takes, whatever its size.
 _MOST_PARTS = 4

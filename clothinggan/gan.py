@@ -72,7 +72,7 @@ class GAN(keras.Model):
         self.latent_size = self.input_size - (preset.classes if preset.conditional else 0)
         if self.latent_size < 1:
             raise ClothingGANError(f"a generator of {self.input_size} numbers has no room for a class")
-        # What images are drawn with: apart from the generator that learns where the design averages.
+        # What images are drawn with: a copy of its own where the design averages (EMA), else the generator.
         self.averaged_generator = _copy(generator) if preset.averages else generator
         with self.strategy.scope():
             self.generator_optimizer = _adam(preset.generator_learning_rate, preset, generator)
@@ -170,9 +170,12 @@ class GAN(keras.Model):
     def _train_generator(
         self, tape: tf.GradientTape, fakes: tf.Tensor, labels: tf.Tensor | None, total: tf.Tensor
     ) -> tf.Tensor:
-        """One update of the generator through the composite, by fakes and their tape; as above."""
+        """One update of the generator through the composite; returns this part of its loss.
+
+        `total` counts the real images of all replicas.
+        """
         variables = self.composite.trainable_variables
-        with tape:
+        with tape:  # It holds already how the fakes were drawn.
             logits = self.composite.discriminate(fakes, training=True)
             answers = self._answers(logits, labels)
             wanted = tf.fill(tf.shape(answers), float(self.preset.real_label))
@@ -183,9 +186,9 @@ class GAN(keras.Model):
         return loss
 
     def _answers(self, logits: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
-        """The logits that count, (n, 1): of each image's class, where there is one for each class.
+        """The logit of each image's own class, (n, 1); of a design without classes the only one.
 
-        The images' classes are `labels`, over and over.
+        `logits` may be those of real images and then of fakes: `labels` stand for both.
         """
         if not self.preset.conditional:
             return logits
@@ -193,7 +196,7 @@ class GAN(keras.Model):
         return tf.gather(logits, classes[:, tf.newaxis], batch_dims=1)
 
     def _class_loss(self, logits: tf.Tensor, labels: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
-        """How far an image's own class is from having the largest answer (Odena et al., 2017)."""
+        """The weighted softmax cross-entropy over the classes, as in AC-GAN (Odena et al., 2017)."""
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
         return self.preset.class_weight * _mean(losses, total)
 

@@ -230,7 +230,7 @@ class Composite(keras.Model):
         outputs = fast_layers.apply(
             self.generator, latent_vectors, training, self.computes_in, parts=self.parts
         )
-        return (outputs + 1) / 2 if ends_in_tanh(self.generator) else outputs
+        return _in_unit_range(self.generator, outputs)
 
     def discriminate(self, images: tf.Tensor, training: bool) -> tf.Tensor:
         """The frozen half: images (n, 28, 28, 1) to logits (n, 1 or classes)."""
@@ -423,11 +423,15 @@ def generate(
             raise ClothingGANError(f"the generator cannot be computed: {first_line(error)}") from error
         if not np.isfinite(drawn).all():
             raise ClothingGANError("the generator draws NaN or infinite numbers, not images")
-        drawn = (drawn + 1) / 2 if ends_in_tanh(generator) else drawn
-        images[start : start + len(drawn)] = drawn.clip(0, 1)
+        images[start : start + len(drawn)] = _in_unit_range(generator, drawn).clip(0, 1)
         if progress:
             progress(start + len(vectors))
     return images
+
+
+def _in_unit_range(generator: keras.Model, outputs: tf.Tensor | np.ndarray) -> tf.Tensor | np.ndarray:
+    """Returns images in [0, 1], also of a generator that ends in tanh."""
+    return (outputs + 1) / 2 if ends_in_tanh(generator) else outputs
 
 
 def _as_taken(

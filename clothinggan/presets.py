@@ -171,8 +171,20 @@ DEFAULT_PRESET = "clothing"
 
 # The rows of version 1, whose files do not record theirs, where the table has another by now.
 VERSION_1 = PRESETS | {
-    "swift": replace(
-        PRESETS["swift"],
+    "swift": Preset(
+        name="swift",
+        origin="our own",
+        networks="swift",
+        latent_size=64,
+        batch_size=32,
+        real_label=1,
+        label_noise=0.0,
+        beta_1=0.5,
+        previews=0,
+        conditional=True,
+        class_weight=0.2,
+        shared_fakes=True,
+        epochs=200,
         generator_learning_rate=0.0008,
         discriminator_learning_rate=0.0008,
         rate_decay_start=0,
@@ -251,11 +263,11 @@ SETTINGS = {
     "generator_learning_rate": Setting(float, 1e-8, 1.0, "Adam's learning rate, for the generator"),
     "discriminator_learning_rate": Setting(float, 1e-8, 1.0, "Adam's learning rate, for the discriminator"),
     "beta_1": Setting(float, 0.0, 0.9999, "Adam's decay rate of the first moment, for both"),
-    "class_weight": Setting(float, 0.0, 100.0, "how much the classes count in the losses"),
+    "class_weight": Setting(float, 0.0, 100.0, "how much the classes count in the loss"),
     "class_loss_for_generator": Setting(bool, 0, 1, "whether they count in the generator's loss too"),
     "shared_fakes": Setting(bool, 0, 1, "whether one set of fakes serves both updates of a step"),
     "averaging": Setting(float, 0.0, 0.99999, "share of the averaged generator that stays in each step"),
-    "averaging_width": Setting(float, 0.0, 0.25, "or over what part of the steps it averages; 0: not"),
+    "averaging_width": Setting(float, 0.0, 0.25, "in its place: what part of the steps it averages over"),
     "rate_decay_start": Setting(int, 0, 10**9, "the step from which the learning rates fall; 0 for never"),
 }
 # Of files that do not have these yet.
@@ -294,11 +306,13 @@ def change(preset: Preset, **settings: object) -> Preset:
             raise ValueError(
                 f"{name} of {preset.name} is {count} numbers, as {_as_text(getattr(preset, name))}"
             )
+    if "averaging" in checked and "averaging_width" not in checked:
+        checked["averaging_width"] = 0.0  # Whoever sets the one does not want the other.
     return replace(preset, **checked)
 
 
 def _possible_counts(preset: Preset, name: str) -> range:
-    """How many layers a design's networks can have, by the setting that has a number for each."""
+    """How many numbers a setting with one for each layer can have: as many as the builders in models take."""
     count = len(getattr(preset, name))
     if name == "discriminator_filters" and count:
         return range(1, 5)
@@ -320,10 +334,18 @@ def differences(preset: Preset) -> dict[str, str]:
 def describe_settings(preset: Preset) -> str:
     """Returns all settings of a design with their values and what they may be, a line each."""
     return "\n".join(
-        f"{name:<28} {_as_text(getattr(preset, name)):<20} {setting.help}; {setting.expected}"
+        f"{name:<28} {_as_text(getattr(preset, name)):<20} {setting.help}; {_expected(preset, name)}"
         for name, setting in SETTINGS.items()
         if preset.conditional or name not in _ONLY_CONDITIONAL
     )
+
+
+def _expected(preset: Preset, name: str) -> str:
+    setting = SETTINGS[name]
+    if setting.kind is not tuple:
+        return setting.expected
+    counts = _possible_counts(preset, name)
+    return f"{counts[0]} to {counts[-1]} {setting.expected}" if len(counts) > 1 else setting.expected
 
 
 def as_plain_data(preset: Preset) -> dict[str, object]:

@@ -88,7 +88,7 @@ def _identified(found: Checkpoint, model: str | None, cluster: Cluster | None) -
         # Workers have to find each other before TensorFlow computes anything.
         if found.holds_weights_alone and not model:
             raise ClothingGANError(f"{found.path} holds weights alone; name their design with --model")
-        return replace(found, design=model)
+        return replace(found, design=PRESETS.get(model))
     environment.import_tensorflow()
     from clothinggan.checkpoint.restore import identify
 
@@ -100,7 +100,7 @@ def _identified(found: Checkpoint, model: str | None, cluster: Cluster | None) -
 
 def _preset(found: Checkpoint, model: str | None) -> Preset:
     if not found.record:
-        return PRESETS[model or found.design or DEFAULT_PRESET]
+        return found.design or PRESETS[model or DEFAULT_PRESET]
     recorded = found.record.preset
     if model and model != recorded:
         raise ClothingGANError(f"{found.path} is a run of {recorded}, not of {model}; leave --model out")

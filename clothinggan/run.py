@@ -198,6 +198,8 @@ class Run:
                     shuffle=False,  # The stream is shuffled.
                     verbose=int(bar is not None),
                 )
+                if self.gan.stop_training:  # Keras forgets it when the next fit begins.
+                    break
 
     def _callbacks(
         self,
@@ -284,8 +286,8 @@ class Run:
         if len(going) > 1:
             yield f"--keep {record.keep}: with the next numbered file these go: {', '.join(going)}"
         if self.gan.preset.conditional and self.dataset.class_names:
-            present = set(self.dataset.train_labels.tolist())
-            absent = [name for index, name in enumerate(self.dataset.class_names) if index not in present]
+            occurring = set(self.dataset.train_labels.tolist())
+            absent = [name for index, name in enumerate(self.dataset.class_names) if index not in occurring]
             if absent:
                 yield (
                     f"there are no images of {', '.join(absent)}: what is drawn for these is not learned; "

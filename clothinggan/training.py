@@ -72,7 +72,7 @@ def train(start: Start, arguments: argparse.Namespace, cluster: Cluster | None) 
             generator, discriminator = _networks(start)
         gan = GAN(preset, generator, discriminator, record.seed, record.precision, team.strategy)
         if found:
-            _take_over(start, gan)
+            _restore(start, gan)
         run = Run(gan, record, start.dataset, folder, team)
         if found:
             print(f"going on from {shown(found.path)}, {record.position}")
@@ -167,7 +167,7 @@ def _naming_the_lost(cluster: Cluster | None) -> Iterator[None]:
         raise ClothingGANError(lost, remedy="start all workers again") from error
 
 
-def _take_over(start: Start, gan: "GAN") -> None:
+def _restore(start: Start, gan: "GAN") -> None:
     """Gives the GAN what the file has beside its generator, and says what it has not."""
     from clothinggan.checkpoint.restore import restore_discriminator, restore_state
     from clothinggan.models import transfer_weights

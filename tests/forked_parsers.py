@@ -8,6 +8,7 @@ import contextlib
 import io
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,7 @@ class Parsers:
     def close(self) -> None:
         """Ends the process that forks."""
         with self._process:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)  # With the child that may be parsing.
 
     def run(
         self, command: list[str], *, input: bytes, timeout: float, **_: object

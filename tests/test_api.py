@@ -19,6 +19,7 @@ from keras import layers
 
 import clothinggan
 from clothinggan import evaluate, presets, resume, train
+from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.data.sample import make_split
 
 SMALL = {"data": "sample", "examples": 64, "epochs": 2, "save_every": 1}
@@ -269,3 +270,22 @@ def test_a_run_in_a_thread_goes_on_without_signals(tmp_path):
     thread.join()
     assert statuses == [0]
     assert Path(tmp_path, "swiftGANepoch2.h5").exists()
+
+
+class Ending(keras.callbacks.Callback):
+    """Ends a training after a step, or at the end of an epoch."""
+
+    def __init__(self, event):
+        super().__init__()
+        setattr(self, event, lambda *_, **__: setattr(self.model, "stop_training", True))
+
+
+def test_a_callers_callback_ends_a_run_where_it_stands_and_it_goes_on_from_there():
+    few = {"data": "sample", "examples": 40, "batch_size": 16, "epochs": 3, "out": "x"}
+    run = clothinggan.fit(callbacks=[Ending("on_train_batch_end")], **few)
+    record = read_checkpoint(run.path).record
+    assert (record.epoch, record.step_in_epoch) == (0, 1)
+    # The rest of the epoch is a fit of Keras's own, after which the run is to end too.
+    run = clothinggan.fit(resume="x", callbacks=[Ending("on_epoch_end")])
+    record = read_checkpoint(run.path).record
+    assert (record.epoch, record.step_in_epoch) == (1, 0)

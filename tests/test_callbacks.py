@@ -163,7 +163,7 @@ def test_a_signal_that_comes_between_a_look_and_the_next_step_waits_for_the_save
     record = SimpleNamespace(step_in_epoch=1, position="step 1")
     folder = SimpleNamespace(how_to_go_on=lambda *_: "go on")
     saving = callbacks.Checkpoints(record, StopRequests(), 3, False, "", folder)
-    saving.set_model(None)
+    saving.set_model(SimpleNamespace(stop_training=False))
     saving.on_train_batch_end(0)
     assert saved == []
     with pytest.raises(StoppedBySignal, match="stopped by SIGTERM at step 1"):

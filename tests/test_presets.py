@@ -209,12 +209,41 @@ def test_a_file_of_version_1_goes_on_with_the_design_of_then(tmp_path):
         "swift", data="sample", examples=7, batch_size=2, epochs=1, out="new", **settings
     ).path
     Path("old").mkdir()
-    old = stranger(file, tmp_path / "old" / file.name, design={})  # Version 1 recorded a name alone.
+    # Version 1 recorded the name of the design alone, and no names of classes.
+    old = stranger(file, tmp_path / "old" / file.name, design={}, class_names=None)
     assert read_checkpoint(old).preset == VERSION_1["swift"]
     for path in (file, old):
         assert resume.main(["--weights", str(path), "--out", str(path.parent), "--more", "1"]) == 0
     first, second = (Path(folder, numbered(PRESETS["swift"], 2)) for folder in ("new", "old"))
-    assert differences(first, second) == ["design"]
+    assert differences(first, second) == ["class_names"]
+
+
+def test_the_row_of_version_1_stays_what_it_was():
+    assert as_plain_data(VERSION_1["swift"]) == {
+        "networks": "swift",
+        "real_label": 1,
+        "conditional": True,
+        "latent_size": 64,
+        "generator_filters": [128, 64],
+        "discriminator_filters": [32, 64],
+        "dropout": 0.3,
+        "dropout_for_generator": True,
+        "label_noise": 0.0,
+        "generator_learning_rate": 0.0008,
+        "discriminator_learning_rate": 0.0008,
+        "beta_1": 0.5,
+        "class_weight": 0.2,
+        "class_loss_for_generator": True,
+        "shared_fakes": True,
+        "averaging": 0.999,
+        "averaging_width": 0.0,
+        "rate_decay_start": 0,
+    }
+
+
+def test_who_sets_the_one_average_leaves_the_other():
+    assert change(PRESETS["swift"], averaging="0.9").averaging_width == 0
+    assert change(PRESETS["swift"], averaging="0.9", averaging_width="0.2").averaging_width == 0.2
 
 
 def test_another_design_is_a_row_and_two_functions(monkeypatch, tmp_path):

@@ -173,6 +173,8 @@ def test_settings_are_taken_as_they_were_written_and_recorded_so(design, data):
     chosen = data.draw(setting_values(design))
     said = [word for name, value in chosen.items() for word in ("--set", f"{name}={as_words(value)}")]
     changed = train.parse(["--model", design.name, *said]).design
+    if "averaging" in chosen:
+        chosen = {"averaging_width": 0.0} | chosen
     assert changed == dataclasses.replace(design, **chosen)
     recorded = json.loads(json.dumps(presets.as_plain_data(changed)))
     assert presets.from_plain_data(design.name, recorded) == changed

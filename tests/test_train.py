@@ -74,8 +74,8 @@ def test_it_says_what_it_does_and_how_good_it_is(capsys):
 def test_a_run_takes_as_many_epochs_as_its_design_does_unless_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(StopAtSignal, "stop_reason", lambda *_: "SIGINT")
     assert train.main(["--model", "swift", "--data", "sample", "--examples", "64"]) == 130
-    assert read_checkpoint(tmp_path / "swiftGANlatest.h5").record.epochs == 60
-    assert "training: to epoch 60, each of 64 images, 2 steps of 32; seed 0" in capsys.readouterr().out
+    assert read_checkpoint(tmp_path / "swiftGANlatest.h5").record.epochs == 40
+    assert "training: to epoch 40, each of 64 images, 2 steps of 32; seed 0" in capsys.readouterr().out
 
 
 def snapshot(folder):

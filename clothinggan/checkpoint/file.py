@@ -30,7 +30,7 @@ from clothinggan.environment import without_absl_warnings
 from clothinggan.errors import ClothingGANError, DamagedFileError, shown
 from clothinggan.examples import locate_example
 from clothinggan.files import atomic_write
-from clothinggan.presets import Preset, from_plain_data
+from clothinggan.presets import Preset, as_plain_data, from_plain_data
 from clothinggan.titles import title_of
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Checkpoint:
     state: State
     contents: hdf5.Contents
     sha256: str
-    design: str | None = None
+    design: Preset | None = None
     foreign_classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -216,7 +216,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise ClothingGANError(f"{path} is damaged: its checksum is gone")
     try:
         record = decode_record(encoded.tobytes())
-        from_plain_data(record.preset, record.design)
+        # Version 1 recorded a name alone, and version 2 may have recorded less than today.
+        if preset := from_plain_data(record.preset, record.design):
+            record.design = as_plain_data(preset)
     except ValueError as error:
         raise ClothingGANError(f"{path} has a record that does not make sense") from error
     return Checkpoint(path, record, _state(contents, path), contents, sha256)

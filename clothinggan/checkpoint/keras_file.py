@@ -24,7 +24,7 @@ from keras import layers
 from clothinggan import fast_layers
 from clothinggan.checkpoint import stock_layers
 from clothinggan.checkpoint.hdf5 import Contents
-from clothinggan.checkpoint.record import MAX_CONFIGURATION_LENGTH
+from clothinggan.checkpoint.record import MAX_CLASSES, MAX_CONFIGURATION_LENGTH
 from clothinggan.checkpoint.stock_layers import MERGES, input_shape, make_layer
 from clothinggan.checkpoint.stored_weights import Part, UnfitError, set_weights
 from clothinggan.errors import ClothingGANError
@@ -40,7 +40,6 @@ MAX_PRODUCTS = 2**31
 MAX_LATENT_SIZE = 10_000
 MAX_LAYERS = 300
 MAX_NESTING = 8
-MAX_CLASSES = 1_000
 _NARROW = 16  # A convolution with fewer filters takes as long as one with so many.
 _MODELS = ("Sequential", "Functional", "Model")
 

@@ -1,4 +1,4 @@
-"""What a checkpoint says of its run: plain data, which knows nobody."""
+"""What a checkpoint says of its run: plain data. It imports no other module of the package."""
 
 import dataclasses
 import hashlib
@@ -59,6 +59,11 @@ class Record:
             files, which did not say.
         fit: How pictures that are not square were made so; see `clothinggan.data.pictures`.
         invert: Whether bright was made dark.
+        keep_best: By which measure the best file is kept; None is not at all.
+        stop_after: After how many measured epochs without a better one the run ends; None is never.
+        design: The design's row, as `clothinggan.presets.as_plain_data` gives it; files of version 1 have
+            none, and get theirs when they are read.
+        discriminator: The configuration of a discriminator that is not the design's own, as Keras saves it.
     """
 
     preset: str
@@ -85,13 +90,9 @@ class Record:
     class_names: list[str] | None = None
     fit: str = "pad"
     invert: str = "auto"
-
-    # By which measure the best file is kept, and after how many measured epochs without a better one it ends.
     keep_best: str | None = None
     stop_after: int | None = None
-    # The design's row, as `clothinggan.presets.as_plain_data` gives it; empty in files of before.
     design: dict[str, object] = field(default_factory=dict)
-    # The configuration of a discriminator that is not the design's own, as Keras saves it.
     discriminator: str | None = None
 
     @property
@@ -102,7 +103,7 @@ class Record:
         return f"the end of epoch {self.epoch}"
 
     def terms(self, digests: Sequence[str] = ()) -> str:
-        """What all workers of a run have to be started alike in, as a digest: what decides on the numbers.
+        """Returns a digest of all that decides on the numbers: what all workers have to agree on.
 
         Args:
             digests: Those of the files that the run goes on from.
@@ -122,10 +123,8 @@ class Record:
         return hashlib.sha256(json.dumps([decisive, *digests]).encode()).hexdigest()
 
     def leads_to(self, other: "Record") -> bool:
-        """Whether a run that stands at `other` has been here, as far as their histories tell."""
-        names = ["preset", "seed", "batch_size"]
-        if self.design and other.design:
-            names.append("design")
+        """Whether this is an earlier state of the run `other`, as far as both histories tell."""
+        names = ["preset", "design", "seed", "batch_size"]
         if not self.history:
             names.append("fingerprint")
         same_run = all(getattr(self, name) == getattr(other, name) for name in names)
@@ -155,7 +154,7 @@ class Record:
         return self.epoch % self.save_every == 0 or self.epoch == self.epochs
 
     def is_to_be_evaluated(self) -> bool:
-        """Whether the images are measured at the end of the epoch that the run is in."""
+        """Whether the images are to be measured at the end of the epoch now in progress."""
         return bool(self.evaluate_every) and (self.epoch + 1) % self.evaluate_every == 0
 
     def measured_epochs(self, column: str) -> list[tuple[int, float]]:
@@ -167,9 +166,14 @@ class Record:
         ]
         return sorted(found, key=lambda epoch_and_lack: (-epoch_and_lack[1], -epoch_and_lack[0]))
 
+    @property
+    def best_column(self) -> str:
+        """The measure by which epochs are compared."""
+        return self.keep_best or BEST_COLUMNS[0]
+
     def epochs_without_better(self) -> int:
         """Returns how many epochs were measured after the best of them."""
-        measured = self.measured_epochs(self.keep_best or BEST_COLUMNS[0])
+        measured = self.measured_epochs(self.best_column)
         return sum(epoch > measured[-1][0] for epoch, _ in measured) if measured else 0
 
     def encode(self) -> bytes:

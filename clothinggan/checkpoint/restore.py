@@ -52,12 +52,12 @@ def identify(
             f"{path} is a run of {record.preset}, not of {model}", remedy="leave --model out"
         )
     if checkpoint.holds_weights_alone:
-        named = model or checkpoint.design
+        named = model or (checkpoint.design and checkpoint.design.name)
         design = find_design(checkpoint.contents, path, named)
         generator, _ = build_networks(design, seed=0)
         take_weights(generator, checkpoint.contents, path)
         found = f"{path} holds weights alone, which fit {design.name}'s generator and no other"
-        checkpoint = replace(checkpoint, design=design.name, notes=() if named else (found,))
+        checkpoint = replace(checkpoint, design=design, notes=() if named else (found,))
         known = len(design.class_numbers or ())
         apart = False
     else:

@@ -37,15 +37,16 @@ class RunFolder:
         path: Where it is.
         prefix: What the names of the run's files begin with.
         latest: The file that is written most often.
-        in_turn: The same, and where no file can take another's place a second one: what the run would go on
-            from is not written over.
+        in_turn: The latest files to write alternately: one; or two where a file cannot take another's place,
+            so that the newest one that is whole is never written over.
         last_saved: The last file that the run can go on from, if there is one.
         later: Checkpoints that are further on than the run, to be removed once an epoch of it is saved.
         overwrites: Whether the user lets the run replace what is here; until an epoch of it is done there may
             be files of another run.
         resume_options: What a command that goes on has to be told, since no file says it: values by option.
 
-    The constructor's `replaces` says whether files can be replaced here, and `hold` takes the folder's lock.
+    The constructor's `can_replace` says whether a file can take another's place here, and `hold` takes the
+    folder's lock.
     """
 
     def __init__(
@@ -56,13 +57,13 @@ class RunFolder:
         later: list[Path] | None = None,
         overwrites: bool = False,
         resume_options: Mapping[str, object] | None = None,
-        replaces: bool = True,
+        can_replace: bool = True,
         hold: Callable[[], None] = lambda: None,
     ):
         self.path = path
         self.prefix = prefix
         self.latest = path / file_name(prefix, None)
-        self.in_turn = _latest_files(path, prefix)[: 1 if replaces else 2]
+        self.in_turn = _latest_files(path, prefix)[: 1 if can_replace else 2]
         self.last_saved = start
         self.later = later or []
         self.overwrites = overwrites
@@ -79,7 +80,8 @@ class RunFolder:
     def make_sure(self, record: Record) -> None:
         """Makes sure that the folder is the one which this run alone may write to.
 
-        A disk that was gone and is back may have given it another number: it is known by what is in it.
+        A disk that was unmounted and is back may have given the folder another inode number: then its
+        contents tell which one it is.
 
         Args:
             record: Where the run stands.
@@ -101,10 +103,7 @@ class RunFolder:
         """Whether what has the folder's name holds the last file that the run has saved there."""
         if self.last_saved is None or self.last_saved.parent.resolve() != self.path.resolve():
             return False
-        try:
-            saved = read_checkpoint(self.last_saved).record
-        except ClothingGANError:
-            return False
+        saved = _record_of(self.last_saved)
         return saved is not None and saved.leads_to(record)
 
     def save(self, record: Record, write: Callable[[Path], None]) -> Path | None:
@@ -122,7 +121,7 @@ class RunFolder:
         self._note_saved(latest, record)
         # In mid-epoch there is not much yet: --overwrite that was a mistake has cost no numbered file.
         if record.step_in_epoch == 0:
-            self._take_over(latest)
+            self._remove_later(latest)
         return None
 
     def _save_numbered(self, record: Record, write: Callable[[Path], None]) -> Path:
@@ -137,7 +136,7 @@ class RunFolder:
         self._written.add(record.epoch)
         latest = self._next_latest()
         files.copy(path, latest)
-        self._take_over(path, latest)
+        self._remove_later(path, latest)
         # What is to be deleted is in the record just saved: a run cut off here deletes it later.
         surplus = record.numbered[: -record.keep] if record.keep else []
         for epoch in surplus:
@@ -152,11 +151,9 @@ class RunFolder:
             return self.latest
         return next(file for file in self.in_turn if file.resolve() != self.last_saved.resolve())
 
-    def keep_best(self, source: Path) -> Path:
-        """Keeps a file that was just saved as the run's best; returns its path."""
-        best = _best(self.path, self.prefix)
-        files.copy(source, best)
-        return best
+    def keep_best(self, source: Path) -> None:
+        """Keeps a file that was just saved as the run's best."""
+        files.copy(source, _best(self.path, self.prefix))
 
     def surplus(self, record: Record) -> list[Path]:
         """Returns the files that the next numbered one has deleted."""
@@ -198,17 +195,15 @@ class RunFolder:
         self._saved_epoch = record.epoch
 
     def _is_of(self, run: Record, path: Path) -> bool:
-        """Whether a file is an earlier state of a run: only the record of the file resumed from says so.
+        """Whether a file is an earlier state of a run.
 
-        That record may come from a stranger, who does not know the losses of the files in this folder.
+        What the run's record says of numbered files proves nothing: a stranger's can name any epoch, but does
+        not know the losses of the files in this folder.
         """
-        try:
-            record = read_checkpoint(path).record
-        except ClothingGANError:
-            return False
+        record = _record_of(path)
         return bool(record and record.history) and record.leads_to(run)
 
-    def _take_over(self, *written: Path) -> None:
+    def _remove_later(self, *written: Path) -> None:
         """Removes what is further on than this run: from now on all that is here is its own."""
         for path in self.later:
             if path not in written:
@@ -431,11 +426,16 @@ def find_designs(folder: Path) -> list[str]:
 
 def _recorded_design(path: Path) -> str | None:
     """The design that a file is a run of, if that is a part of its name."""
+    record = _record_of(path)
+    return record.preset if record and path.name.startswith(prefix_of(record.preset)) else None
+
+
+def _record_of(path: Path) -> Record | None:
+    """What a file tells of its run; None where it cannot be read, or tells nothing."""
     try:
-        record = read_checkpoint(path).record
+        return read_checkpoint(path).record
     except ClothingGANError:
         return None
-    return record.preset if record and path.name.startswith(prefix_of(record.preset)) else None
 
 
 def find_furthest(folder: Path, model: str | None = None) -> Checkpoint:

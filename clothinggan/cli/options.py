@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from clothinggan import __version__
 from clothinggan.checkpoint.record import (
     BEST_COLUMNS,
     FITS,
     INVERSIONS,
+    MAX_CLASSES,
     MAX_INTEGER,
     MAX_PREVIEWS,
     PRECISIONS,
@@ -25,8 +25,8 @@ from clothinggan.distributed.rendezvous import SECONDS_TO_WAIT
 from clothinggan.environment import import_tensorflow, warnings_end_nothing
 from clothinggan.errors import ClothingGANError, explain, first_line, shown
 from clothinggan.presets import DEFAULT_PRESET, PRESETS
+from clothinggan.version import __version__
 
-MAX_CLASSES = 1_000
 MAX_NAME = 200  # characters of the name that a command gives a file, without its ending
 SAVE_EVERY = 5  # epochs
 FAILED = 1

@@ -26,11 +26,6 @@ class Workers:
     cluster: Cluster | None = None
 
     @property
-    def is_chief(self) -> bool:
-        """Whether this process writes the files and reports."""
-        return self.cluster is None or self.cluster.is_chief
-
-    @property
     def local_replicas(self) -> int:
         """How many replicas of the networks this process trains, each on a device of its own."""
         processes = len(self.cluster.addresses) if self.cluster else 1

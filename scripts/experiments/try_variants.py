@@ -31,7 +31,7 @@ from clothinggan import environment
 from clothinggan.cli import options
 from clothinggan.data import sources
 from clothinggan.data.sources import Dataset
-from clothinggan.presets import PRESETS, VERSION_1, Preset
+from clothinggan.presets import PRESETS, VERSION_1, Preset, as_plain_data
 
 environment.import_tensorflow()
 
@@ -108,7 +108,8 @@ class Relativistic(GAN):
         with tape:
             logits = self.composite.discriminate(fakes, training=True)
             loss = self._mean_softplus(of_real - self._answers(logits, labels), total)
-            loss += self._class_loss(logits, labels, total)
+            if self.preset.class_loss_for_generator:
+                loss += self._class_loss(logits, labels, total)
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         self.generator_optimizer.apply(gradients, variables)
         return loss
@@ -149,13 +150,12 @@ def rates(rate: float, start: int) -> dict[str, object]:
     }
 
 
-# What the design came from, each from the one before.
+# What the design came from: A from that of version 1, and each other from the one before.
 A = {
-    "generator_filters": (128, 64),
     "discriminator_filters": (32, 64, 128),
     "dropout": 0.15,
-    "dropout_for_generator": True,
-    "class_loss_for_generator": True,
+    "averaging": 0.0,
+    "averaging_width": 0.1,
     **rates(0.0012, 4_000),
 }
 B = A | {"dropout_for_generator": False}
@@ -165,14 +165,17 @@ VARIANTS = {
     "the design": Variant(),
     "the design, dropout 0.1": Variant({"dropout": 0.1}),
     "the design, two convolutions at 14x14": Variant({"generator_filters": (96, 48, 48, 48)}),
-    "A": Variant(A),
-    "A, rates 0.0016 from 2,000": Variant(A | rates(0.0016, 2_000)),
-    "A, rates 0.0008 from 8,000": Variant(A | rates(0.0008, 8_000)),
-    "B": Variant(B),
-    "B, relativistic": Variant(B, gan=Relativistic),
-    "B, no class loss for the generator": Variant(B | {"class_loss_for_generator": False}),
-    "C": Variant(C),
-    "D, dropout 0.05": Variant(D | {"dropout": 0.05}),
+    "A": replace(EARLIER_DESIGN, changes=A),
+    "A, rates 0.0016 from 2,000": replace(EARLIER_DESIGN, changes=A | rates(0.0016, 2_000)),
+    "A, rates 0.0008 from 8,000": replace(EARLIER_DESIGN, changes=A | rates(0.0008, 8_000)),
+    "B": replace(EARLIER_DESIGN, changes=B),
+    "B, relativistic": replace(EARLIER_DESIGN, changes=B, gan=Relativistic),
+    "B, no class loss for the generator": replace(
+        EARLIER_DESIGN, changes=B | {"class_loss_for_generator": False}
+    ),
+    "C": replace(EARLIER_DESIGN, changes=C),
+    "D": replace(EARLIER_DESIGN, changes=D),
+    "D, dropout 0.05": replace(EARLIER_DESIGN, changes=D | {"dropout": 0.05}),
     EARLIER: EARLIER_DESIGN,
     **{
         f"{EARLIER}, {name}": replace(EARLIER_DESIGN, **changes)
@@ -266,7 +269,7 @@ def draw(results: Sequence[dict[str, object]]) -> Figure:
             float(np.mean([result[column] for result in of_it])) for column in ("fcd", "told_apart")
         )
         axes.plot(fcd, 100 * apart, "o^sDv"[marks.index(mark) % 5], color=f"C{marks.index(mark)}")
-        axes.annotate(f" {name}", (fcd, 100 * apart), fontsize=7)
+        axes.annotate(f" {name}, {mark}", (fcd, 100 * apart), fontsize=7)
     axes.set_xscale("log")
     axes.set_xlabel("FCD: lower is better")
     axes.set_ylabel("told apart, %: 50 is perfect")
@@ -296,18 +299,25 @@ def main() -> int:
     unit = "steps" if arguments.steps else "min"
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     arguments.results.touch()
+    text = arguments.results.read_text()
+    if not text.endswith("\n"):  # The last line was cut off.
+        arguments.results.write_text(text[: text.rfind("\n") + 1])
     dataset = sources.load(arguments.data)
     judge = Evaluator(dataset)
 
     def kept() -> list[dict[str, object]]:
-        found = [json.loads(line) for line in arguments.results.read_text().splitlines()]
         return [
             result
-            for result in found
+            for result in map(json.loads, arguments.results.read_text().splitlines())
             if result["variant"] in arguments.only
             and result["mark"] in [f"{mark:,g} {unit}" for mark in marks]
             and result["seed"] < arguments.seeds
+            and result["made_from"] == made_from(result["variant"])
         ]
+
+    def made_from(name: str) -> list[object]:
+        variant = VARIANTS[name]
+        return [dataset.fingerprint, as_plain_data(replace(variant.design, **variant.changes))]
 
     for name in arguments.only:
         for seed in range(arguments.seeds):
@@ -317,7 +327,8 @@ def main() -> int:
             if all(f"{mark:,g} {unit}" in done for mark in marks):
                 continue
             for mark, found in trial(VARIANTS[name], seed, marks, unit == "min", dataset, judge):
-                result = {"variant": name, "seed": seed, "mark": f"{mark:,g} {unit}", **found}
+                told = {"variant": name, "seed": seed, "mark": f"{mark:,g} {unit}", **found}
+                result = {**told, "made_from": made_from(name)}
                 print(json.dumps(result), file=sys.stderr, flush=True)
                 if result["mark"] not in done:
                     with arguments.results.open("a") as file:

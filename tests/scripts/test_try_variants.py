@@ -11,14 +11,10 @@ import tensorflow as tf
 
 from clothinggan.data import sample
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(scope="module")
 def trials():
-    sys.path.insert(0, str(CHECKOUT / "scripts" / "experiments"))
-    yield importlib.import_module("try_variants")
-    sys.path.pop(0)
+    return importlib.import_module("try_variants")
 
 
 @pytest.fixture
@@ -49,7 +45,7 @@ def test_a_trial_is_measured_at_each_mark_and_is_not_tried_again(run):
     assert f"{results[1]['fcd']:.3f}" in table
     assert "the design, 2 steps" in table
     # Cut off after the first: only what is missing is tried and kept.
-    Path("kept.jsonl").write_text(json.dumps(results[0]) + "\n")
+    Path("kept.jsonl").write_text(json.dumps(results[0]) + '\n{"variant": "the de')
     again, _ = run("--only", "the design")
     assert again == table
     assert run("--only", "the design") == (table, [])
@@ -68,6 +64,11 @@ def test_of_several_seeds_the_mean_is_told(trials):
 def test_a_generator_of_another_shape_draws_images(trials, name):
     gan = trials.VARIANTS[f"{trials.EARLIER}, {name}"].build(seed=0)
     assert gan.draw(3).shape == (3, 28, 28)
+
+
+def test_the_design_is_the_last_sketch_with_a_deeper_generator(trials):
+    sketch = trials.replace(trials.VERSION_1["swift"], **trials.D, generator_filters=(96, 48, 48))
+    assert trials.as_plain_data(sketch) == trials.as_plain_data(trials.DESIGN)
 
 
 def test_the_design_of_version_1_is_as_it_was(trials):
