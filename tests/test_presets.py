@@ -211,7 +211,7 @@ def test_a_file_of_version_1_goes_on_with_the_design_of_then(tmp_path):
     Path("old").mkdir()
     # Version 1 recorded the name of the design alone, and no names of classes.
     old = stranger(file, tmp_path / "old" / file.name, design={}, class_names=None)
-    assert read_checkpoint(old).preset == VERSION_1["swift"]
+    assert as_plain_data(read_checkpoint(old).preset) == as_plain_data(VERSION_1["swift"])
     for path in (file, old):
         assert resume.main(["--weights", str(path), "--out", str(path.parent), "--more", "1"]) == 0
     first, second = (Path(folder, numbered(PRESETS["swift"], 2)) for folder in ("new", "old"))

@@ -15,7 +15,7 @@ from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.checkpoint.restore import identify, load_generator, restore_discriminator
 from clothinggan.errors import ClothingGANError
 from clothinggan.models import build_networks
-from clothinggan.presets import PRESETS
+from clothinggan.presets import PRESETS, VERSION_1
 
 SWIFT = PRESETS["swift"]
 
@@ -37,9 +37,19 @@ def test_weights_of_keras_3_are_taken_for_the_design_that_they_fit(swift, tmp_pa
     swift.save_weights(tmp_path / "x.weights.h5")
     found, generator = identify(read_checkpoint(tmp_path / "x.weights.h5"))
     assert same(generator, swift)
-    assert found.design == "swift"
+    assert found.design == SWIFT
     assert found.class_names[9] == "Ankle boot"
     assert "which fit swift's generator and no other" in found.notes[0]
+
+
+def test_weights_of_version_1_go_on_with_its_design(tmp_path):
+    networks = build_networks(VERSION_1["swift"], seed=0)
+    for network, name in zip(networks, ("generator", "discriminator"), strict=True):
+        network.save_weights(tmp_path / f"{name}.weights.h5")
+    found, _ = identify(read_checkpoint(tmp_path / "generator.weights.h5"))
+    assert found.design == VERSION_1["swift"]
+    other = restore_discriminator(read_checkpoint(tmp_path / "discriminator.weights.h5"), found.design)
+    assert same(other, networks[1])
 
 
 def test_a_network_within_a_model_is_found(swift, tmp_path):
