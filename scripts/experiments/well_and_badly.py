@@ -2,12 +2,14 @@
 
     python scripts/experiments/well_and_badly.py --data fashion_mnist
 
-Both train `swift` on the same images without their labels, so that it draws what it likes. In the second the
-generator learns 200 times as fast as the discriminator, and nothing steadies it: no dropout, no averaging.
+Both train version 1's `swift` on the same images without their labels, so that it draws what it likes. In the
+second the generator learns 200 times as fast as the discriminator, and nothing steadies it: no dropout, no
+averaging.
 Each takes some two minutes on one core. After every epoch the images are drawn and counted by class.
 """
 
 import argparse
+import dataclasses
 import sys
 import tempfile
 from pathlib import Path
@@ -20,6 +22,7 @@ from checkout import CHECKOUT
 from clothinggan import environment, files
 from clothinggan.cli import options
 from clothinggan.data import sources
+from clothinggan.presets import VERSION_1
 
 PICTURES = CHECKOUT / "docs" / "pictures"
 COUNTED = 1_000
@@ -31,7 +34,7 @@ RUNS = {
         "discriminator_learning_rate": 0.0001,
         "beta_1": 0.9,
         "dropout": 0.0,
-        "averaging_width": 0.0,
+        "averaging": 0.0,
     },
 }
 
@@ -82,9 +85,8 @@ def draw_run(name: str, images: Path, epochs: int, folder: Path, pictures: Path)
             self.sheets.append(drawn[:SHOWN])
 
     watcher = Watcher()
-    run = clothinggan.fit(
-        "swift", data=str(images), epochs=epochs, out=str(folder), callbacks=[watcher], **RUNS[name]
-    )
+    design = dataclasses.replace(VERSION_1["swift"], **RUNS[name])
+    run = clothinggan.fit(design, data=str(images), epochs=epochs, out=str(folder), callbacks=[watcher])
     history = run.record.history
     told = [entry | {"class_shares": share} for entry, share in zip(history, watcher.shares, strict=True)]
     curves = pictures / f"{name}_curves.png"
