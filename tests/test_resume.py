@@ -76,9 +76,10 @@ for main, arguments in (train.main, sys.argv[1:]), (resume.main, []), (resume.ma
 
 
 @pytest.mark.slow
-def test_a_run_stopped_by_each_signal_in_mid_epoch_goes_on_to_the_bit(few_garments, tmp_path):
+def test_a_run_stopped_by_each_signal_in_mid_epoch_goes_on_to_the_bit(few_garments, tmp_path, command):
     options = ["--data", str(few_garments), "--batch-size", "8", "--epochs", "2"]
-    assert train.main([*options, "--out", "whole"]) == 0
+    whole = command("train", *options, "--out", "whole")
+    assert whole.returncode == 0, whole.stderr
     # One process that goes on itself: TensorFlow's import takes longer than all that it does here.
     process = start(sys.executable, "-c", STOPPED_THREE_TIMES, *options)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -89,7 +90,8 @@ def test_a_run_stopped_by_each_signal_in_mid_epoch_goes_on_to_the_bit(few_garmen
         wait_for_words(f"status {128 + number}", process)
     assert process.wait(timeout=60) == 0
     assert 3 <= read_checkpoint(tmp_path / "clothingGANlatest.h5").record.step_in_epoch < 20
-    assert resume.main([]) == 0
+    resumed = command("resume")
+    assert resumed.returncode == 0, resumed.stderr
     assert differences(tmp_path / "clothingGANepoch2.h5", tmp_path / "whole" / "clothingGANepoch2.h5") == []
 
 

@@ -22,6 +22,7 @@ from clothinggan.checkpoint.record import (
 from clothinggan.checkpoint.restore import load_generator
 from clothinggan.errors import ClothingGANError
 from clothinggan.models import draw_latent_vectors, generate
+from clothinggan.presets import PRESETS, as_plain_data
 
 
 @pytest.fixture
@@ -42,6 +43,7 @@ def make_record(**changes):
         "examples": None,
         "data": "sample",
         "fingerprint": "f",
+        "design": as_plain_data(PRESETS["clothing"]),
     }
     return Record(**{**fields, **changes})
 
