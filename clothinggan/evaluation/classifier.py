@@ -89,6 +89,7 @@ class Classifier:
                 network, images, training=False, parts=environment.batch_parts()
             ),
             input_signature=[tf.TensorSpec((None, 28, 28, 1), tf.float32)],
+            autograph=False,
         )
 
     def features(self, images: np.ndarray, progress: Callable[[int], None] | None = None) -> np.ndarray:

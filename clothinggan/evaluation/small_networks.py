@@ -87,7 +87,7 @@ def accuracy_on_unseen(
         progress=progress,
     )
 
-    @tf.function(input_signature=[tf.TensorSpec((None, *images.shape[1:]), tf.uint8)])
+    @tf.function(input_signature=[tf.TensorSpec((None, *images.shape[1:]), tf.uint8)], autograph=False)
     def predict(batch: tf.Tensor) -> tf.Tensor:
         logits = fast_layers.apply(
             network, tf.cast(batch, tf.float32) / 255, training=False, parts=environment.batch_parts()
@@ -136,7 +136,7 @@ def fit(
     # Copied to the device once; each step gathers its batch there.
     all_images, all_labels = tf.constant(images), tf.constant(labels.astype(np.int32))
 
-    @tf.function
+    @tf.function(autograph=False)
     def train_step(chosen: tf.Tensor, shift: tf.Tensor) -> None:
         batch = tf.cast(tf.gather(all_images, chosen), tf.float32) / 255
         if largest_shift:
