@@ -80,9 +80,8 @@ def _default_place(runs: Sequence[Path], seed: int) -> Path:
     """A file in the first run's folder that another comparison is not called like."""
     names = [run.resolve().name if run.is_dir() else run.stem for run in runs]
     folder = runs[0] if runs[0].is_dir() else runs[0].parent
-    together = "_".join(names).replace(":", "-")[
-        : options.MAX_NAME
-    ]  # Of example:swift; not all systems know such names.
+    # A colon, as of example:swift, not all systems know in names.
+    together = "_".join(names).replace(":", "-")[: options.MAX_NAME]
     return folder / f"comparison_{together}{f'_seed{seed}' if seed else ''}.png"
 
 

@@ -12,7 +12,6 @@ command tries what is left. A trial of five minutes takes about eight, with its 
 """
 
 import argparse
-import itertools
 import json
 import sys
 import time
@@ -217,12 +216,10 @@ def measure(gan: GAN, judge: Evaluator, dataset: Dataset) -> dict[str, object]:
 
 def trial(
     variant: Variant, seed: int, marks: Sequence[float], by_minutes: bool, dataset: Dataset, judge: Evaluator
-) -> Iterator[tuple[float, dict[str, object]]]:
-    """Trains a variant; yields each mark, minutes or steps, and what was measured there."""
+) -> Iterator[dict[str, object]]:
+    """Trains a variant; yields what was measured at each mark, of minutes or steps."""
     gan = variant.build(seed)
-    arrays = arrays_to_learn(gan.preset, dataset)
-    epochs = (batches(arrays, gan.preset.batch_size, seed, epoch, 0) for epoch in itertools.count())
-    stream = itertools.chain.from_iterable(epochs)
+    stream = iter(batches(arrays_to_learn(gan.preset, dataset), gan.preset.batch_size, seed, 0, 0))
     step = tf.function(gan.train_step, autograph=False)
     step(next(stream))  # Builds the graph, which is no part of the minutes.
     seconds = 0.0
@@ -231,7 +228,7 @@ def trial(
         while seconds < 60 * mark if by_minutes else gan.step < mark:
             step(next(stream))
             seconds = time.perf_counter() - started
-        yield mark, {"steps": gan.step, "seconds": seconds, **measure(gan, judge, dataset)}
+        yield {"steps": gan.step, "seconds": seconds, **measure(gan, judge, dataset)}
 
 
 COLUMNS = {
@@ -295,8 +292,8 @@ def main() -> int:
     )
     parser.add_argument("--figure", type=Path, help="draw told apart against FCD there, a PNG file")
     arguments = parser.parse_args()
-    marks = sorted(arguments.steps or arguments.minutes)
     unit = "steps" if arguments.steps else "min"
+    marks = {f"{mark:,g} {unit}": mark for mark in sorted(arguments.steps or arguments.minutes)}
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     arguments.results.touch()
     text = arguments.results.read_text()
@@ -310,7 +307,7 @@ def main() -> int:
             result
             for result in map(json.loads, arguments.results.read_text().splitlines())
             if result["variant"] in arguments.only
-            and result["mark"] in [f"{mark:,g} {unit}" for mark in marks]
+            and result["mark"] in marks
             and result["seed"] < arguments.seeds
             and result["made_from"] == made_from(result["variant"])
         ]
@@ -324,15 +321,18 @@ def main() -> int:
             done = {
                 result["mark"] for result in kept() if (result["variant"], result["seed"]) == (name, seed)
             }
-            if all(f"{mark:,g} {unit}" in done for mark in marks):
+            left = [called for called in marks if called not in done]
+            if not left:
                 continue
-            for mark, found in trial(VARIANTS[name], seed, marks, unit == "min", dataset, judge):
-                told = {"variant": name, "seed": seed, "mark": f"{mark:,g} {unit}", **found}
-                result = {**told, "made_from": made_from(name)}
-                print(json.dumps(result), file=sys.stderr, flush=True)
-                if result["mark"] not in done:
-                    with arguments.results.open("a") as file:
-                        file.write(json.dumps(result) + "\n")
+            measured = trial(
+                VARIANTS[name], seed, [marks[called] for called in left], unit == "min", dataset, judge
+            )
+            for called, found in zip(left, measured, strict=True):
+                told = {"variant": name, "seed": seed, "mark": called, **found}
+                line = json.dumps({**told, "made_from": made_from(name)})
+                print(line, file=sys.stderr, flush=True)
+                with arguments.results.open("a") as file:
+                    file.write(line + "\n")
     results = sorted(kept(), key=lambda result: arguments.only.index(result["variant"]))
     print(table(results))
     if arguments.figure:
