@@ -81,7 +81,11 @@ def try_run(number: int, seed: int, folder: Path) -> dict[str, object]:
 
 
 def _start(arguments: list[object], threads: int, instructions: str) -> subprocess.Popen:
-    settings = {"TF_NUM_INTRAOP_THREADS": str(threads), "ONEDNN_MAX_CPU_ISA": instructions}
+    settings = {
+        "TF_NUM_INTRAOP_THREADS": str(threads),
+        "TF_ENABLE_ONEDNN_OPTS": "1",  # Without oneDNN its instructions are nobody's.
+        "ONEDNN_MAX_CPU_ISA": instructions,
+    }
     return subprocess.Popen(
         [sys.executable, "-m", f"clothinggan.{arguments[0]}", *map(str, arguments[1:])],
         cwd=CHECKOUT,
