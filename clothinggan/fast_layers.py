@@ -375,7 +375,7 @@ def _transposed_to_one_channel(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     size, channels = kernel.shape[0], kernel.shape[3]
     before = (size - 2) // 2 if size > 1 else 0
     # The output 2 * i + side meets x[i + r] at the kernel's position side + before - 2 * r.
-    reach = max((before + 1) // 2, size // 2 - before // 2)
+    reach = max((before + 1) // 2, (size - 1 - before) // 2)
     width = 2 * reach + 1
     behind = 2 * width - size - (2 * reach - before)
     padding = (2 * reach - before, behind)

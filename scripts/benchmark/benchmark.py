@@ -1,7 +1,7 @@
 """Measures this project's speed and memory beside the alternatives, all in one run.
 
     python scripts/benchmark/benchmark.py
-    python scripts/benchmark/benchmark.py --sections step --only ours-float32 limit-float32 --json -
+    python scripts/benchmark/benchmark.py --models swift --sections step --only ours-float32 limit-float32
 
 What is compared takes turns, round after round, one at a time: what else the machine does, and how
 warm it is, then falls on all alike. Each works in a process of its own (`benchmark_workers.py`).
@@ -24,24 +24,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from benchmark_workers import (
-    GENERATION,
-    IMAGES,
-    PROFILES,
-    STEPS,
-    Settings,
-    Variant,
-    peak_bytes,
-    random_images,
-)
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmark_workers import GENERATION, PROFILES, STEPS, Variant, peak_bytes
 from checkout import CHECKOUT
 from tables import markdown_table
+from workload import IMAGES, Settings, random_images
 
 from clothinggan.__main__ import COMMANDS
 from clothinggan.cli.options import integer
 from clothinggan.environment import core_count, processor_instructions, processor_name
+from clothinggan.presets import PRESETS
 
 WORKERS = Path(__file__).with_name("benchmark_workers.py")
 PRECISIONS = ("float32", "bfloat16")
@@ -105,7 +96,7 @@ class Worker:
 
 
 class Benchmark:
-    """The measurements of one run.
+    """The measurements of one run, of one design.
 
     Attributes:
         settings: What the work depends on.
@@ -114,11 +105,11 @@ class Benchmark:
         versions: The libraries that took part, by name.
     """
 
-    def __init__(self, settings: Settings, patience: float):
+    def __init__(self, settings: Settings, patience: float, versions: dict[str, str]):
         self.settings = settings
         self.rounds = settings.rounds
         self.patience = patience
-        self.versions: dict[str, str] = {}
+        self.versions = versions
 
     def compare(self, variants: dict[str, Variant]) -> Results:
         """Times variants in alternating rounds.
@@ -184,7 +175,9 @@ class Benchmark:
 
     def steps(self, names: Sequence[str]) -> Result:
         """One whole training step, with what it is compared to."""
-        variants = self.compare({name: STEPS[name] for name in names})
+        variants = self.compare(
+            {name: STEPS[name] for name in names if STEPS[name].only in (None, self.settings.model)}
+        )
         for result in variants.values():
             for key, rival in (
                 ("times_origin", "origin"),
@@ -213,9 +206,9 @@ class Benchmark:
         """The time of whole commands, from the shell to their end."""
         with tempfile.TemporaryDirectory() as folder:
             say("training a little, for a file to display")
-            train = ours("train", "--data", data, "--examples", 16, "--batch-size", 8, "--epochs", 1)
-            run_quietly([*train, "--out", folder])
-            weights = Path(folder, "clothingGANlatest.h5")
+            few = ["--examples", 16, "--batch-size", 8, "--epochs", 1]
+            run_quietly(ours("train", "--model", self.settings.model, "--data", data, *few, "--out", folder))
+            weights = Path(folder, f"{self.settings.preset.file_prefix}latest.h5")
             commands = {
                 "python": [sys.executable, "-c", "pass"],
                 "import tensorflow": [sys.executable, "-c", "import tensorflow"],
@@ -235,24 +228,25 @@ class Benchmark:
 
     def memory(self, data: Path) -> Result:
         """The most memory that training holds, in the two precisions."""
-        return {"variants": {precision: peak_of_training(data, precision) for precision in PRECISIONS}}
+        model = self.settings.model
+        return {"variants": {precision: peak_of_training(model, data, precision) for precision in PRECISIONS}}
 
     def profile(self, precision: str) -> Result:
         """Where a step's time goes."""
         name = f"profile-{precision}"
         # One turn: the worker alternates between the parts by itself.
-        once = Benchmark(self.settings, self.patience)
+        once = Benchmark(self.settings, self.patience, self.versions)
         once.rounds = 1
         result = once.compare({name: PROFILES[name]})[name]
-        self.versions.update(once.versions)
         return {"precision": precision, **(result.get("details") or result)}
 
 
-def peak_of_training(data: Path, precision: str) -> Result:
+def peak_of_training(model: str, data: Path, precision: str) -> Result:
     """Trains on all images until the first report, half a minute or more, and stops as Ctrl-C does."""
     say(f"training on all images, {precision}: half a minute")
     with tempfile.TemporaryDirectory() as folder:
-        command = ours("train", "--data", data, "--precision", precision, "--epochs", 1, "--out", folder)
+        options = ["--model", model, "--data", data, "--precision", precision, "--epochs", 1]
+        command = ours("train", *options, "--out", folder)
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()
         )
@@ -331,8 +325,8 @@ def cell(result: Result, key: str, show: Callable[[float], str]) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """Seconds as milliseconds."""
-    return f"{seconds * 1000:,.0f}"
+    """Seconds as milliseconds, with a decimal where there are few."""
+    return f"{seconds * 1000:,.{1 if seconds < 0.1 else 0}f}"
 
 
 def spread(result: Result) -> str:
@@ -363,7 +357,7 @@ def label(result: Result) -> str:
 def step_lines(section: Result, settings: Settings) -> Iterator[str]:
     """The report on training steps."""
     flops = f", {section['flops'] / 1e9:.1f} GFLOP" if section["flops"] else ""
-    yield f"One training step, {settings.batch_size} real images{flops}"
+    yield f"One training step of {settings.model}, {settings.batch_size} real images{flops}"
     yield markdown_table(
         ["", "ms", "fastest to slowest", "rounds", "origin", "PyTorch", "limit", "peak MiB"],
         [
@@ -405,7 +399,7 @@ def remarks(results: Results, settings: Settings) -> Iterator[str]:
 
 def generation_lines(section: Result, settings: Settings) -> Iterator[str]:
     """The report on generation."""
-    yield f"Generating {section['images']:,} images"
+    yield f"Generating {section['images']:,} images with {settings.model}"
     results = measured(section["variants"])
     yield markdown_table(
         ["", "images a second", "ms", "fastest to slowest", "against predict", "peak MiB"],
@@ -424,9 +418,9 @@ def generation_lines(section: Result, settings: Settings) -> Iterator[str]:
     yield from remarks(section["variants"], settings)
 
 
-def startup_lines(section: Result, _settings: Settings) -> Iterator[str]:
+def startup_lines(section: Result, settings: Settings) -> Iterator[str]:
     """The report on start-up times."""
-    yield "From the shell to the end of a command"
+    yield f"From the shell to the end of a command, with {settings.model}"
     results = section["variants"]
     yield markdown_table(
         ["", "ms", "fastest to slowest", "more than import tensorflow"],
@@ -442,9 +436,9 @@ def startup_lines(section: Result, _settings: Settings) -> Iterator[str]:
     )
 
 
-def memory_lines(section: Result, _settings: Settings) -> Iterator[str]:
+def memory_lines(section: Result, settings: Settings) -> Iterator[str]:
     """The report on memory."""
-    yield f"Peak memory of training, {IMAGES:,} images unless --data says otherwise"
+    yield f"Peak memory of training {settings.model}, {IMAGES:,} images unless --data says otherwise"
     yield markdown_table(
         ["", "peak MiB", "until"],
         [
@@ -457,9 +451,9 @@ def memory_lines(section: Result, _settings: Settings) -> Iterator[str]:
             yield f"{precision} was not measured: {result['not_measured']}"
 
 
-def profile_lines(section: Result, _settings: Settings) -> Iterator[str]:
+def profile_lines(section: Result, settings: Settings) -> Iterator[str]:
     """The report on where the time goes."""
-    yield f"Where a step's time goes, {section['precision']}"
+    yield f"Where the time of a step of {settings.model} goes, {section['precision']}"
     if "not_measured" in section:
         yield f"not measured: {section['not_measured']}"
         return
@@ -496,7 +490,7 @@ LINES = {
 }
 
 
-def report(results: Result, settings: Settings) -> str:
+def report(results: Result, all_settings: Sequence[Settings]) -> str:
     """All that has been measured, as Markdown for a person to read."""
     machine = results["machine"]
     instructions = ", ".join(machine["instructions"])
@@ -507,9 +501,11 @@ def report(results: Result, settings: Settings) -> str:
     ]
     if machine["instructions"] and not any("bf16" in name for name in machine["instructions"]):
         paragraphs.append("This processor has no instructions for bfloat16: float32 computes its products.")
-    for name, lines in LINES.items():
-        if name in results:
-            paragraphs += lines(results[name], settings)
+    for settings in all_settings:
+        sections = results[settings.model]
+        for name, lines in LINES.items():
+            if name in sections:
+                paragraphs += lines(sections[name], settings)
     return "\n\n".join(paragraphs)
 
 
@@ -522,6 +518,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(
         prog="python scripts/benchmark/benchmark.py", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        choices=list(PRESETS),
+        default=["swift", "clothing"],
+        help="the designs to measure; a step of fashion takes many seconds (default: swift clothing)",
     )
     parser.add_argument(
         "--sections",
@@ -556,7 +559,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="a step that has taken so long in all takes no more turns (default: 60)",
     )
     parser.add_argument(
-        "--batch-size", metavar="N", type=integer(1), default=128, help="real images a step (default: 128)"
+        "--batch-size", metavar="N", type=integer(1), help="real images a step (default: the design's)"
     )
     parser.add_argument(
         "--generate", metavar="N", type=integer(1), default=1000, help="images to generate (default: 1000)"
@@ -588,49 +591,61 @@ def images_file(data: Path | None) -> Iterator[Path]:
         yield path
 
 
-def measure(arguments: argparse.Namespace, settings: Settings) -> Result:
+def measure(arguments: argparse.Namespace, all_settings: Sequence[Settings]) -> Result:
     """Measures what the options say; leaves out, with a line that says why, what cannot be measured."""
-    benchmark = Benchmark(settings, arguments.patience)
-    results: Result = {"machine": describe_machine(), "settings": dataclasses.asdict(settings)}
+    versions: dict[str, str] = {}
+    results: Result = {
+        "machine": describe_machine(),
+        "settings": [dataclasses.asdict(settings) for settings in all_settings],
+    }
     with contextlib.ExitStack() as stack:
-        wanted: dict[str, Callable[[], Result]] = {
-            "step": lambda: benchmark.steps(arguments.only),
-            "generation": benchmark.generation,
-        }
         if {"startup", "memory"} & set(arguments.sections):
             data = stack.enter_context(images_file(arguments.data))
-            wanted |= {"startup": lambda: benchmark.startup(data), "memory": lambda: benchmark.memory(data)}
-        for section in [name for name in wanted if name in arguments.sections]:
-            _measure_into(results, section, wanted[section])
-        if arguments.profile:
-            _measure_into(results, "profile", lambda: benchmark.profile(arguments.profile))
-    results["versions"] = benchmark.versions or {"python": platform.python_version()}
+        for settings in all_settings:
+            benchmark = Benchmark(settings, arguments.patience, versions)
+            wanted: dict[str, Callable[[], Result]] = {
+                "step": lambda benchmark=benchmark: benchmark.steps(arguments.only),
+                "generation": benchmark.generation,
+                "startup": lambda benchmark=benchmark: benchmark.startup(data),
+                "memory": lambda benchmark=benchmark: benchmark.memory(data),
+                "profile": lambda benchmark=benchmark: benchmark.profile(arguments.profile),
+            }
+            found = results[settings.model] = {}
+            for section in asked_for(arguments):
+                try:
+                    found[section] = wanted[section]()
+                except NotMeasured as reason:
+                    say(f"benchmark: error: {settings.model}, {section}: {reason}")
+    results["versions"] = versions or {"python": platform.python_version()}
     return results
 
 
-def _measure_into(results: Result, section: str, measurement: Callable[[], Result]) -> None:
-    try:
-        results[section] = measurement()
-    except NotMeasured as reason:
-        say(f"benchmark: error: {section}: {reason}")
+def asked_for(arguments: argparse.Namespace) -> list[str]:
+    """The sections that the options ask for, in the report's order."""
+    wanted = {*arguments.sections, *(["profile"] if arguments.profile else [])}
+    return [name for name in LINES if name in wanted]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures and reports; returns the exit status."""
     arguments = parse(argv)
-    settings = Settings(arguments.batch_size, arguments.generate, arguments.rounds)
+    all_settings = [
+        Settings(
+            model, arguments.batch_size or PRESETS[model].batch_size, arguments.generate, arguments.rounds
+        )
+        for model in arguments.models
+    ]
     try:
-        results = measure(arguments, settings)
+        results = measure(arguments, all_settings)
     except KeyboardInterrupt:
         return 130
     if arguments.json == "-":
         print(json.dumps(results, indent=2))
     else:
-        print(report(results, settings))
+        print(report(results, all_settings))
         if arguments.json:
             Path(arguments.json).write_text(json.dumps(results, indent=2) + "\n")
-    asked_for = {*arguments.sections, *(["profile"] if arguments.profile else [])}
-    return 0 if asked_for <= results.keys() else 1
+    return 0 if all(len(results[model]) == len(asked_for(arguments)) for model in arguments.models) else 1
 
 
 if __name__ == "__main__":

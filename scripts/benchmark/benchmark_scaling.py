@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark import NotMeasured, Result, describe_machine, environment, ours, say, summarise
-from benchmark_workers import random_images
 from tables import markdown_table
+from workload import random_images
 
 from clothinggan.cli.options import integer
 from clothinggan.presets import PRESETS

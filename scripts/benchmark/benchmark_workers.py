@@ -21,35 +21,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
+import rivals
+from workload import IMAGES, Settings, Work, random_images, random_labels
+
+from clothinggan.presets import Preset
+
 if TYPE_CHECKING:
     import keras
-    import numpy as np
     import tensorflow as tf
 
     from clothinggan.gan import GAN
 
-IMAGES = 60_000
 LIBRARIES = ("tensorflow", "keras", "tf_keras", "torch", "numpy")
 # A side of the matrices whose product is the limit: larger ones are no faster.
 SIDE = 2048
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the work depends on.
-
-    Attributes:
-        batch_size: Real images a step.
-        generate: Images to generate at once.
-        rounds: How often a profile measures each part.
-    """
-
-    batch_size: int
-    generate: int
-    rounds: int
-
-
-Work = Callable[[], object]
+LEAST_SECONDS = 0.5  # that a turn takes
 
 
 @dataclass(frozen=True)
@@ -61,12 +47,14 @@ class Variant:
         precision: What it computes in.
         set_up: Makes the work: a function that returns when its result is there, and what it returns.
         needs: A module that it cannot do without, and which is no requirement of the project.
+        only: The one design that there is such a thing of; None for all.
     """
 
     title: str
     precision: str
     set_up: Callable[[Settings], Work]
     needs: str | None = None
+    only: str | None = None
 
 
 # One training step.
@@ -76,18 +64,22 @@ def set_up_ours(precision: str, plain: bool = False) -> Callable[[Settings], Wor
     """This project's step, as `fit` runs it, down to the metrics; `plain` has Keras compute the layers."""
 
     def set_up(settings: Settings) -> Work:
-        gan = make_gan(precision, plain)  # First: it sets how TensorFlow is imported.
+        gan = make_gan(settings.preset, precision, plain)  # First: it sets how TensorFlow is imported.
         from clothinggan.data.batches import batches
 
         gan.make_train_function()
-        stream = iter(batches(random_images(IMAGES), settings.batch_size, seed=0, epoch=0, step_in_epoch=0))
+        images = random_images(IMAGES)
+        arrays = (images, random_labels(IMAGES)) if settings.preset.conditional else images
+        stream = iter(batches(arrays, settings.batch_size, seed=0, epoch=0, step_in_epoch=0))
         return lambda: {name: float(value) for name, value in gan.train_function(stream).items()}
 
     return set_up
 
 
-def make_gan(precision: str, plain: bool = False, all_cores_for_each_operation: bool = False) -> "GAN":
-    """The default design, with this project's settings of TensorFlow.
+def make_gan(
+    preset: Preset, precision: str, plain: bool = False, all_cores_for_each_operation: bool = False
+) -> "GAN":
+    """A design, with this project's settings of TensorFlow.
 
     One large operation is as fast as it can be only where it has all cores.
     """
@@ -102,9 +94,7 @@ def make_gan(precision: str, plain: bool = False, all_cores_for_each_operation: 
 
     from clothinggan.gan import GAN
     from clothinggan.models import build_networks
-    from clothinggan.presets import DEFAULT_PRESET, PRESETS
 
-    preset = PRESETS[DEFAULT_PRESET]
     networks = build_networks(preset, seed=0)
     if plain:
         # The fast forms are for stacks of layers; the same layers as a general model are left to Keras.
@@ -112,138 +102,11 @@ def make_gan(precision: str, plain: bool = False, all_cores_for_each_operation: 
     return GAN(preset, *networks, seed=0, precision=precision)
 
 
-def set_up_origin(settings: Settings) -> Work:
-    """The origin's loop, as the tutorials of its time write it, on Keras 2 and TensorFlow's defaults."""
-    import numpy as np
-    from tf_keras import Sequential, layers, optimizers
-
-    latent_size, n = 100, settings.batch_size
-    generator = Sequential(
-        [
-            layers.Dense(7 * 7 * 128, input_dim=latent_size),
-            layers.LeakyReLU(alpha=0.2),
-            layers.Reshape((7, 7, 128)),
-            layers.Conv2DTranspose(128, (4, 4), strides=(2, 2), padding="same"),
-            layers.LeakyReLU(alpha=0.2),
-            layers.Conv2DTranspose(128, (4, 4), strides=(2, 2), padding="same"),
-            layers.LeakyReLU(alpha=0.2),
-            layers.Conv2D(1, (7, 7), padding="same", activation="sigmoid"),
-        ]
-    )
-    discriminator = Sequential(
-        [
-            layers.Conv2D(64, (3, 3), strides=(2, 2), padding="same", input_shape=(28, 28, 1)),
-            layers.LeakyReLU(alpha=0.2),
-            layers.Dropout(0.4),
-            layers.Conv2D(64, (3, 3), strides=(2, 2), padding="same"),
-            layers.LeakyReLU(alpha=0.2),
-            layers.Dropout(0.4),
-            layers.Flatten(),
-            layers.Dense(1, activation="sigmoid"),
-        ]
-    )
-    require_sizes(generator.count_params(), discriminator.count_params())
-
-    def adam() -> optimizers.Adam:
-        return optimizers.Adam(learning_rate=0.0002, beta_1=0.5)
-
-    discriminator.compile(loss="binary_crossentropy", optimizer=adam(), metrics=["accuracy"])
-    discriminator.trainable = False
-    composite = Sequential([generator, discriminator])
-    composite.compile(loss="binary_crossentropy", optimizer=adam())
-    images = random_images(IMAGES)[..., np.newaxis].astype("float32") / 255
-
-    def step() -> None:
-        real = images[np.random.randint(0, len(images), n)]
-        fakes = generator.predict(np.random.randn(n, latent_size), verbose=0)
-        discriminator.train_on_batch(real, np.ones((n, 1)))
-        discriminator.train_on_batch(fakes, np.zeros((n, 1)))
-        composite.train_on_batch(np.random.randn(n, latent_size), np.ones((n, 1)))
-
-    return step
-
-
-def set_up_torch(precision: str) -> Callable[[Settings], Work]:
-    """The same networks and the same step in PyTorch: eager, channels last, its own defaults."""
-
-    def set_up(settings: Settings) -> Work:
-        import torch
-        from torch import nn
-
-        latent_size, n = 100, settings.batch_size
-        last = torch.channels_last
-
-        class ToImage(nn.Module):
-            """7x7 pixels of 128 channels, in memory as `last` has them."""
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                return x.view(-1, 7, 7, 128).permute(0, 3, 1, 2)
-
-        generator = nn.Sequential(
-            nn.Linear(latent_size, 7 * 7 * 128),
-            nn.LeakyReLU(0.2),
-            ToImage(),
-            nn.ConvTranspose2d(128, 128, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.ConvTranspose2d(128, 128, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(128, 1, 7, padding=3),
-            nn.Sigmoid(),
-        ).to(memory_format=last)
-        discriminator = nn.Sequential(
-            nn.Conv2d(1, 64, 3, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Dropout(0.4),
-            nn.Conv2d(64, 64, 3, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Dropout(0.4),
-            nn.Flatten(),
-            nn.Linear(7 * 7 * 64, 1),
-        ).to(memory_format=last)
-        require_sizes(*(sum(p.numel() for p in m.parameters()) for m in (generator, discriminator)))
-        # 'fused' is PyTorch's fastest form of Adam.
-        generator_optimizer, discriminator_optimizer = (
-            torch.optim.Adam(model.parameters(), lr=0.0002, betas=(0.5, 0.999), fused=True)
-            for model in (generator, discriminator)
-        )
-        images = torch.from_numpy(random_images(IMAGES))[:, None]
-        real_label, fake_label = torch.ones(n, 1), torch.zeros(n, 1)
-        criterion = nn.BCEWithLogitsLoss()
-
-        def lower_precision() -> torch.autocast:
-            return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
-
-        def step() -> tuple[float, float]:
-            real = images[torch.randint(0, len(images), (n,))].float().div_(255)
-            with torch.no_grad(), lower_precision():
-                fakes = generator(torch.randn(n, latent_size)).float()
-            with lower_precision():
-                logits = discriminator(torch.cat([real, fakes]).contiguous(memory_format=last))
-            d_loss = criterion(logits.float(), torch.cat([real_label, fake_label]))
-            discriminator_optimizer.zero_grad()
-            d_loss.backward()
-            discriminator_optimizer.step()
-
-            discriminator.requires_grad_(False)
-            with lower_precision():
-                logits = discriminator(generator(torch.randn(n, latent_size)))
-            g_loss = criterion(logits.float(), real_label)
-            generator_optimizer.zero_grad()
-            g_loss.backward()
-            generator_optimizer.step()
-            discriminator.requires_grad_(True)
-            return d_loss.item(), g_loss.item()
-
-        return step
-
-    return set_up
-
-
 def set_up_limit(precision: str) -> Callable[[Settings], Work]:
     """One product of large matrices that takes as many operations as a step."""
 
     def set_up(settings: Settings) -> Work:
-        gan = make_gan(precision, all_cores_for_each_operation=True)
+        gan = make_gan(settings.preset, precision, all_cores_for_each_operation=True)
         flops = step_flops(gan, settings.batch_size)
         multiply = matrix_product(flops, precision)
 
@@ -287,9 +150,10 @@ class Use(NamedTuple):
 
 def uses_of_layers(gan: "GAN", batch_size: int) -> Iterator[Use]:
     """The layers' share of a step, see `GAN.train_step`."""
+    # Once for the discriminator to learn from, once to learn itself, unless the same images serve both.
+    passes = 1 if gan.preset.shared_fakes else 2
     for layer in gan.generator.layers:
-        # Once for the discriminator to learn from, once to learn itself.
-        yield Use("generator", layer, batch_size, 2, layer is not gan.generator.layers[0], 1)
+        yield Use("generator", layer, batch_size, passes, layer is not gan.generator.layers[0], 1)
     for layer in gan.discriminator.layers:
         first = layer is gan.discriminator.layers[0]
         yield Use("discriminator", layer, 2 * batch_size, 1, not first, 1)
@@ -341,7 +205,7 @@ def set_up_profile(precision: str) -> Callable[[Settings], Work]:
 
     def set_up(settings: Settings) -> Work:
         step = set_up_ours(precision)(settings)
-        gan = make_gan(precision)
+        gan = make_gan(settings.preset, precision)
         flops = step_flops(gan, settings.batch_size)
         parts = [
             Part("whole step", step, 1, flops),
@@ -379,12 +243,15 @@ def step_parts(gan: "GAN", batch_size: int) -> Iterator[Part]:
     draw = tf.function(
         lambda: tf.random.stateless_normal((batch_size, gan.latent_size), [0, 0]), autograph=False
     )
-    yield Part("latent vectors", lambda: wait_for(draw()), 2, 0)
+    yield Part("latent vectors", lambda: wait_for(draw()), 1 if gan.preset.shared_fakes else 2, 0)
     for model, optimizer in (
         (gan.generator, gan.generator_optimizer),
         (gan.discriminator, gan.discriminator_optimizer),
     ):
         yield Part("Adam", adam_work(model, optimizer), 1, 0)
+    if gan.preset.averages:
+        average = tf.function(gan._average, autograph=False)
+        yield Part("averaging", average, 1, 0)
 
 
 def layer_parts(use: Use, dtype: "tf.DType") -> Iterator[Part]:
@@ -429,7 +296,7 @@ def layer_parts(use: Use, dtype: "tf.DType") -> Iterator[Part]:
         if use.of_weights:
             of_weights = compiled(lambda: gradients(False, True))
             yield Part(f"{row}: gradient of its weights", of_weights, use.of_weights, flops)
-    elif name in ("LeakyReLU", "Dropout"):
+    elif name in ("BatchNormalization", "Dropout", "LeakyReLU", "ReLU"):
         row = f"{use.part}, {name}"
         # The gradient needs what the output has computed, so they are timed together.
         with_gradient = max(use.of_inputs, use.of_weights)
@@ -469,7 +336,7 @@ def adam_work(model: "keras.Model", optimizer: "keras.optimizers.Optimizer") -> 
 
 def set_up_our_generation(settings: Settings) -> Work:
     """`clothinggan.generate`."""
-    generator = make_gan("float32").generator
+    generator = make_gan(settings.preset, "float32").generator
     from clothinggan.models import draw_latent_vectors, generate
 
     latent_vectors = draw_latent_vectors(settings.generate, generator.input_shape[-1], seed=0)
@@ -484,10 +351,9 @@ def set_up_predict(batch_size: int | None) -> Callable[[Settings], Work]:
     """Keras's `predict` on TensorFlow's defaults: what a user of the file alone has."""
 
     def set_up(settings: Settings) -> Work:
-        from clothinggan.models import clothing_generator, draw_latent_vectors
-        from clothinggan.presets import PRESETS
+        from clothinggan.models import build_networks, draw_latent_vectors
 
-        generator = clothing_generator(PRESETS["clothing"])
+        generator, _ = build_networks(settings.preset, seed=0)
         latent_vectors = draw_latent_vectors(settings.generate, generator.input_shape[-1], seed=0)
 
         def work() -> None:
@@ -499,19 +365,6 @@ def set_up_predict(batch_size: int | None) -> Callable[[Settings], Work]:
 
 
 # What all have in common.
-
-
-def random_images(count: int) -> "np.ndarray":
-    """Noise, (count, 28, 28) uint8: for the time of a step, images are as good as any."""
-    import numpy as np
-
-    return np.random.default_rng(0).integers(0, 256, (count, 28, 28), np.uint8)
-
-
-def require_sizes(generator: int, discriminator: int) -> None:
-    """Makes sure that a variant has the networks of the default design, by their parameters."""
-    if (generator, discriminator) != (1_164_289, 40_705):
-        raise ValueError(f"other networks: {generator} and {discriminator} parameters")
 
 
 def wait_for(tensors: object) -> None:
@@ -531,9 +384,16 @@ STEPS = {
         "float32",
         set_up_ours("float32", plain=True),
     ),
-    "origin": Variant("the origin's loop, Keras 2", "float32", set_up_origin, needs="tf_keras"),
-    "torch-float32": Variant("PyTorch, channels last", "float32", set_up_torch("float32"), needs="torch"),
-    "torch-bfloat16": Variant("PyTorch, channels last", "bfloat16", set_up_torch("bfloat16"), needs="torch"),
+    "keras": Variant("Keras, a `train_step` and its defaults", "float32", rivals.set_up_keras),
+    "origin": Variant(
+        "the origin's loop, Keras 2", "float32", rivals.set_up_origin, needs="tf_keras", only="clothing"
+    ),
+    **{
+        f"torch-{precision}": Variant(
+            "PyTorch, channels last", precision, rivals.set_up_torch(precision), needs="torch"
+        )
+        for precision in ("float32", "bfloat16")
+    },
     "limit-float32": Variant("the limit: matrix products", "float32", set_up_limit("float32")),
     "limit-bfloat16": Variant("the limit: matrix products", "bfloat16", set_up_limit("bfloat16")),
 }
@@ -565,12 +425,18 @@ def busy_seconds() -> float | None:
 
 
 def timed(work: Work) -> dict[str, object]:
-    """Does the work once: its time, what it returned, and how busy other processes were meanwhile."""
+    """Does the work for a while: its mean time, what it returned, and how busy other processes were.
+
+    A step of a few milliseconds is done again and again until there is something to measure.
+    """
     busy_before, own_before = busy_seconds(), time.process_time()
     started = time.perf_counter()
-    details = work()
+    times = 0
+    while times == 0 or time.perf_counter() - started < LEAST_SECONDS:
+        details = work()
+        times += 1
     seconds = time.perf_counter() - started
-    answer = {"seconds": seconds, "details": details}
+    answer = {"seconds": seconds / times, "details": details}
     if busy_before is not None:
         others = busy_seconds() - busy_before - (time.process_time() - own_before)
         answer["others"] = max(0.0, others) / (seconds * os.cpu_count())

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from benchmark import milliseconds
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark" / "benchmark.py"
 
@@ -27,24 +28,25 @@ def cells(report):
 
 
 def test_steps_are_compared_in_numbers(tmp_path):
-    names = ["ours-float32", "limit-float32"]
-    results, report = benchmark(tmp_path, "--sections", "step", "--only", *names)
+    names = ["ours-float32", "keras", "limit-float32"]
+    results, report = benchmark(tmp_path, "--models", "swift", "--sections", "step", "--only", *names)
     assert results["machine"]["processor"]
     assert results["machine"]["threads"] > 0
     assert {"python", "tensorflow", "keras", "numpy"} <= set(results["versions"])
-    # 75 GFLOP at the design's batch of 128.
-    assert results["step"]["flops"] == pytest.approx(75e9 * 2 / 128, rel=0.02)
-    assert list(results["step"]["variants"]) == names
-    for result in results["step"]["variants"].values():
+    step = results["swift"]["step"]
+    # 3.1 GFLOP at the design's batch of 32.
+    assert step["flops"] == pytest.approx(3.11e9 * 2 / 32, rel=0.02)
+    assert list(step["variants"]) == names
+    for result in step["variants"].values():
         assert len(result["seconds"]) == 1
         for key in ("median", "fastest", "slowest", "peak_bytes", "share_of_limit"):
             assert result[key] > 0, key
-        assert f"{result['median'] * 1000:,.0f}" in cells(report)
+        assert milliseconds(result["median"]) in cells(report)
 
 
 def test_the_profile_accounts_for_all_of_the_steps_operations(tmp_path):
-    results, report = benchmark(tmp_path, "--profile")
-    whole, limit, *parts = results["profile"]["parts"]
+    results, report = benchmark(tmp_path, "--models", "swift", "--profile")
+    whole, limit, *parts = results["swift"]["profile"]["parts"]
     assert whole["flops"] == limit["flops"] == sum(part["flops"] for part in parts)
     assert all(part["seconds"] > 0 for part in [whole, limit, *parts])
     assert {part["part"] for part in parts} <= cells(report)
