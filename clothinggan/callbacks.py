@@ -444,7 +444,9 @@ class Forecast(keras.callbacks.Callback):
     def describe(self, seconds: float) -> str:
         """Returns the line, for so many seconds that are left."""
         record = self.record
-        if record.epoch:
+        if record.epoch + 1 == record.epochs > 1:
+            epochs = f"epoch {record.epochs}"
+        elif record.epoch:
             epochs = f"epochs {record.epoch + 1} to {record.epochs}"
         else:
             epochs = "1 epoch" if record.epochs == 1 else f"{record.epochs} epochs"

@@ -57,6 +57,11 @@ def test_who_starts_a_run_of_hours_is_told_of_the_faster_design(design, hint):
     assert ("--model swift draws garments in a minute" in said) is hint
 
 
+def test_the_last_epoch_of_a_run_that_goes_on_is_told_as_one():
+    record = SimpleNamespace(epoch=3, epochs=4, preset="swift")
+    assert callbacks.Forecast(record, None, print).describe(60).startswith("epoch 4 of swift: about ")
+
+
 def test_one_epoch_is_not_told_as_several():
     record = SimpleNamespace(epoch=0, epochs=1, preset="swift")
     assert callbacks.Forecast(record, None, print).describe(50).startswith("1 epoch of swift: about 50 s")

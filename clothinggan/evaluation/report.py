@@ -2,30 +2,38 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 
 from clothinggan.errors import shown
 from clothinggan.evaluation.evaluator import IMAGES, Scores
 
-EXPLANATION = """\
+# What columns say: the titles that a paragraph is about, and the paragraph.
+EXPLANATIONS = {
+    ("FCD", "KCD"): """\
 FCD, KCD: Fréchet and kernel distance (KCD times 1000, with its standard error) in the features of the
-  classifier named above. They are not Inception FID and KID, and compare only with numbers from the same
-  classifier, the same test images and as many generated ones. Lower is better.
+  classifier. They are not Inception FID and KID, and compare only with numbers from the same classifier,
+  the same test images and as many generated ones. Lower is better.""",
+    ("precision", "density", "recall", "coverage"): """\
 precision, density: how many generated images look real. recall, coverage: how much of what is real they
-  cover.
-sure: the classifier's mean certainty.
+  cover.""",
+    ("sure",): "sure: the classifier's mean certainty.",
+    ("near", "copies"): """\
 near: median distance to the nearest training image, divided by that of unseen test images; far below 1
   and with many copies, it means memorising. copies: share of images that are nearer to a training image
-  than 99 % of the test images are.
+  than 99 % of the test images are.""",
+    ("confirmed",): """\
 confirmed: of the images drawn for a class, how many the classifier takes for it; of training images, how
-  many of each class it recognises.
+  many of each class it recognises.""",
+    ("told apart",): """\
 told apart: how often a network that is trained for it tells unseen generated images from real ones; 50 % is
-  perfect. It sees what the classifier's features do not, but not copies of training images.
+  perfect. It sees what the classifier's features do not, but not copies of training images.""",
+    ("GAN-train",): """\
 GAN-train: how many real test images a network recognises that has learned from the generated ones alone;
-  for training images, from as many real ones.
-D real, D fake: how often the file's own discriminator is right."""
+  for training images, from as many real ones.""",
+    ("D real", "D fake"): "D real, D fake: how often the file's own discriminator is right.",
+}
 # The table's columns: each score's title, and its text.
 COLUMNS: dict[str, tuple[str, Callable[[Scores], str]]] = {
     "fcd": ("FCD", lambda s: f"{s.fcd:.3f}"),
@@ -53,6 +61,11 @@ BETTER: dict[str, Callable[[float], float]] = {
 }
 MAX_CLASS_COLUMNS = 16  # of the tables of classes
 MAX_CLASS_LINES = 40
+
+
+def explanation(titles: Collection[str]) -> str:
+    """Returns what the columns of these titles say."""
+    return "\n".join(text for about, text in EXPLANATIONS.items() if not set(about).isdisjoint(titles))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +140,7 @@ class Report:
                 index for index, row in enumerate(rows[0]) if row.strip() in ("told apart", "GAN-train")
             ]
             rows = [[cell for index, cell in enumerate(row) if index not in learned] for row in rows]
+        titles = {title.strip() for title in rows[0]}
         names = [shown(name.split("/")[0]) for name in self.class_names]
         shares = [["share of", *names]]
         shares += [
@@ -150,11 +164,12 @@ class Report:
                 if line.scores.confirmed
             ]
             parts.append(_align(_in_columns(confirmed)))
+            titles.add("confirmed")
         if len(lines) > 1:
             parts.append("* the best of its column; columns can disagree: see what each says")
         if self.count < IMAGES:
             parts.append(f"With fewer than {IMAGES:,} images the Fréchet distance is biased upwards.")
-        return "\n\n".join([*parts, EXPLANATION])
+        return "\n\n".join([*parts, explanation(titles)])
 
     def as_json(self) -> str:
         """Returns the measures as JSON."""

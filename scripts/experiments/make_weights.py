@@ -41,7 +41,7 @@ from clothinggan.cli.options import INTERRUPTED, reporting_errors
 from clothinggan.data.sources import load
 from clothinggan.environment import import_tensorflow, processor_name
 from clothinggan.errors import ClothingGANError
-from clothinggan.evaluation.report import BETTER, EXPLANATION
+from clothinggan.evaluation.report import BETTER, explanation
 from clothinggan.figures import load_timelapse, save_timelapse
 from clothinggan.presets import PRESETS, Preset
 from clothinggan.signals import unwinding
@@ -314,7 +314,8 @@ def measure(data: str, paths: list[Path], before: dict | None) -> dict:
 def readme() -> str:
     """The text of weights/README.md: but for those in `WRITTEN_BY_HAND`, no figure in it is typed by hand."""
     sections = [section(example) for example in EXAMPLES.values() if example.weights]
-    sections.append(f"## The columns\n\n```\n{EXPLANATION}\n```\n\n{RAREST}\n")
+    columns = explanation([*COLUMNS.values(), "confirmed"])
+    sections.append(f"## The columns\n\n```\n{columns}\n```\n\n{RAREST}\n")
     notes = [WEIGHTS / name for name in WRITTEN_BY_HAND]
     sections += [path.read_text() for path in notes if path.exists()]
     listed = sorted(path for path in WEIGHTS.iterdir() if path.is_file() and path.suffix != ".md")
@@ -381,18 +382,30 @@ images and uniform noise in place of generated ones show what is as good as it g
 {on_a_page}"""
 
 
+# What the table shows of an evaluation, by the names in its JSON.
+COLUMNS = {
+    "fcd": "FCD",
+    "kcd": "KCD",
+    "told_apart": "told apart",
+    "gan_train": "GAN-train",
+    "precision": "precision",
+    "recall": "recall",
+    "density": "density",
+    "coverage": "coverage",
+    "nearness": "near",
+    "copies": "copies",
+}
+
+
 def table(report: dict) -> str:
     """The evaluation as a Markdown table."""
-    columns = {"fcd": "FCD", "kcd": "1000 KCD", "told_apart": "told apart", "gan_train": "GAN-train"}
-    columns |= {"precision": "precision", "recall": "recall", "density": "density", "coverage": "coverage"}
-    columns |= {"nearness": "near", "copies": "copies"}
     shares = ("told_apart", "gan_train")
     rows = []
     for line in [*report["files"], *report["references"]]:
-        numbers = [line.get(column) for column in columns]
+        numbers = [line.get(column) for column in COLUMNS]
         cells = [
             "" if number is None else f"{number:.1%}" if column in shares else f"{number:.3f}"
-            for column, number in zip(columns, numbers, strict=True)
+            for column, number in zip(COLUMNS, numbers, strict=True)
         ]
         cells[1] = f"{1000 * line['kcd']:.3f}"
         rarest = min(range(10), key=line["class_shares"].__getitem__)
@@ -400,7 +413,7 @@ def table(report: dict) -> str:
         confirmed = [share for share in line["confirmed"] if share is not None]
         mean = f"{sum(confirmed) / len(confirmed):.1%}" if confirmed else ""
         rows.append([line["name"], *cells, share_of_rarest, mean])
-    return markdown_table(["", *columns.values(), "rarest class", "confirmed"], rows)
+    return markdown_table(["", *COLUMNS.values(), "rarest class", "confirmed"], rows)
 
 
 def call(command: str, *arguments: object, check: bool = False) -> int:
