@@ -15,7 +15,6 @@ import sys
 if sys.argv[:1] == ["-m"] and not getattr(sys.flags, "safe_path", False) and sys.path[:1] == [os.getcwd()]:
     del sys.path[0]
 
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,10 +27,10 @@ if TYPE_CHECKING:
     from clothinggan.presets import PRESETS, Preset
 
 
-from clothinggan import environment
+from clothinggan.tensorflow_settings import prepare_tensorflow
 from clothinggan.version import __version__
 
-environment.prepare_tensorflow()
+prepare_tensorflow()
 
 _HOMES = {
     "ClothingGANError": "clothinggan.errors:ClothingGANError",
@@ -73,6 +72,10 @@ def __getattr__(name: str) -> object:
     # On first use: importing the package does not wait for TensorFlow.
     if name not in _HOMES:
         raise AttributeError(f"module 'clothinggan' has no attribute '{name}'")
+    from pkgutil import resolve_name
+
+    from clothinggan import environment
+
     with environment.naming_what_shadows():
         if name in _ON_TENSORFLOW:
             environment.import_tensorflow()
@@ -80,4 +83,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, *(name for name in globals() if name.startswith("__"))]
+    return list({*__all__, *(name for name in globals() if name.startswith("__"))})

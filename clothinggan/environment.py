@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from clothinggan.errors import ClothingGANError
+from clothinggan.tensorflow_settings import prepare_tensorflow
 from clothinggan.version import __version__
 
 # With smaller parts of a batch more time goes into what every part takes, whatever its size.
@@ -22,17 +23,6 @@ _MOST_PARTS = 4
 _FOR_OTHER_PARTS_OF_KERAS = ("matplotlib.pyplot", "pandas", "scipy", "sklearn")
 TENSORFLOW_BYTES = 1_280 * 2**20  # of address space, that its import takes
 _NEEDED = ("absl", "h5py", "keras", "matplotlib", "numpy", "PIL", "tensorflow")
-
-
-def prepare_tensorflow() -> None:
-    """Has a TensorFlow that is not yet imported compute by oneDNN, and be quiet, unless the user decided.
-
-    TensorFlow leaves oneDNN off on processors without AVX-512, where it is three times faster too. Whoever
-    imports TensorFlow then, the same bits come of it.
-    """
-    if "tensorflow" not in sys.modules:
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def is_installed(package: str) -> bool:

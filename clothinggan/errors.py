@@ -1,6 +1,5 @@
 """Error classes, and how any failure becomes one line that a user can act on."""
 
-import difflib
 import os
 import re
 import sys
@@ -66,6 +65,8 @@ class MovedFolderError(ClothingGANError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """Returns a question for the known name that is nearest to one that is not; None where none is near."""
+    import difflib  # Only where something was mistyped.
+
     near = difflib.get_close_matches(name, known, 1)
     return f"did you mean {near[0]}?" if near else None
 

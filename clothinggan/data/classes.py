@@ -1,6 +1,5 @@
 """The names of classes: those of Fashion-MNIST, how it is recognised, and which class a user means."""
 
-import difflib
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
@@ -142,6 +141,8 @@ def _singulars(word: str) -> set[str]:
 
 
 def _nearest(wanted: str, whole: Sequence[str], words: Sequence[Sequence[str]]) -> list[int]:
+    import difflib  # Only where something was mistyped.
+
     forms = {}
     for index, (name, parts) in enumerate(zip(whole, words, strict=True)):
         for form in {form for part in (*parts, name) for form in _singulars(part)}:

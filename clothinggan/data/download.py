@@ -1,11 +1,8 @@
 """Fashion-MNIST itself: from Keras's cache, from the package of Debian and Ubuntu, or from the web."""
 
-import http.client
 import io
 import os
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +92,11 @@ def _download(name: str, folder: Path, broken: str | None) -> np.ndarray:
 
 
 def _get(url: str) -> bytes:
+    # Hardly ever needed, and slower to import than the rest of the module.
+    import http.client
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as response:
             size = f" ({response.length:,} bytes)" if response.length else ""
