@@ -5,9 +5,11 @@ A run that is stopped, resumed and measured here is equal to the bit to one of t
 """
 
 import argparse
+import contextlib
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, overload
 
@@ -195,7 +197,8 @@ def fit(
             setattr(arguments, name, network)
         begin = train.begin
     arguments.callbacks = callbacks
-    return begin(arguments)
+    with _told_in_keywords(FitOptions):
+        return begin(arguments)
 
 
 @overload
@@ -226,7 +229,8 @@ def measure(*paths: StrPath, **options: Any) -> Measures | list[Measures]:
     if not paths:
         raise ClothingGANError("measure() takes a file, or several")
     arguments = _arguments("evaluate", weights=list(paths), **given)
-    report, _ = evaluate.measure(arguments)
+    with _told_in_keywords(MeasureOptions):
+        report, _ = evaluate.measure(arguments)
     entries = [
         Measures(report.entry(line), dataclasses.replace(report, lines=[line]).as_table())
         for line in report.lines
@@ -308,6 +312,27 @@ def _draw(
     except ClothingGANError as error:
         raise error.add(where=file.path) from None
     return file, images, list(drawn)
+
+
+@contextlib.contextmanager
+def _told_in_keywords(options: type) -> Iterator[None]:
+    """Has an error name keywords where it names options of a command: `overwrite=True` for `--overwrite`."""
+
+    def keyword(found: re.Match[str]) -> str:
+        name = found[1].replace("-", "_")
+        if name not in options.__annotations__:
+            return found[0]
+        return f"{name}=True" if options.__annotations__[name] is bool else f"{name}={found[2] or '…'}"
+
+    def told(text: str) -> str:
+        said, command, rest = text.partition("python -m ")  # What is to be typed stays.
+        return re.sub(r"--([a-z][a-z-]*[a-z])(?: ([A-Z]+)\b)?", keyword, said) + command + rest
+
+    try:
+        yield
+    except ClothingGANError as error:
+        error.message, error.remedies = told(error.message), [told(remedy) for remedy in error.remedies]
+        raise
 
 
 def _known(options: Mapping[str, Any], known: type, function: str) -> dict[str, Any]:

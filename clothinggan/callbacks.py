@@ -166,6 +166,7 @@ class ImageSheets(keras.callbacks.Callback):
         self.measured_classes = measured_classes
         self.latest = folder.latest.with_suffix(".png")
         self.has_drawn = False
+        self.goes_on = bool(record.history)
 
     def on_train_begin(self, logs=None):
         self.next_sheet = time.monotonic() + SECONDS_TO_FIRST_SHEET
@@ -187,7 +188,8 @@ class ImageSheets(keras.callbacks.Callback):
         save_png(draw_sheet(self.model, self.record), self.latest)
         comes_alone = self.record.step_in_epoch > 0 or not self.record.is_milestone()
         if not self.has_drawn and comes_alone:
-            self.say(f"the first images are in {shown(self.latest)}, and new ones after every epoch")
+            first = "new" if self.goes_on else "the first"
+            self.say(f"{first} images are in {shown(self.latest)}, and newer ones after every epoch")
         self.has_drawn = True
         self.next_sheet = time.monotonic() + SECONDS_BETWEEN_SAVES
 
@@ -357,7 +359,8 @@ class Checkpoints(StopAtSignal):
             entry = self.record.history[-1]
             print(
                 f"epoch {entry['epoch']}: the discriminator is right on {entry['accuracy_real']:.1%} of real "
-                f"and {entry['accuracy_fake']:.1%} of generated images; saved {shown(path)} and its .png",
+                f"and {entry['accuracy_fake']:.1%} of generated images (50% is guessing); "
+                f"saved {shown(path)} and its .png",
                 flush=True,
             )
         self.last_save = time.monotonic()

@@ -13,6 +13,7 @@ from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.checkpoint.record import Record
 from clothinggan.cli import options
 from clothinggan.data.classes import find_class
+from clothinggan.data.sources import Dataset
 from clothinggan.errors import ClothingGANError, note, shown
 from clothinggan.examples import locate_example
 from clothinggan.signals import unwinding
@@ -160,8 +161,9 @@ def display(arguments: argparse.Namespace) -> int:
             for line in dataset.notes:
                 note(line)
             real = dataset.train_images
+            there = _images_of(dataset, names if arguments.classes else ())
             chosen = np.random.default_rng(arguments.seed).choice(
-                len(real), min(GRID_IMAGES, len(real)), False
+                there, min(GRID_IMAGES, len(there)), replace=False
             )
             chosen = np.sort(chosen)
             labels = () if dataset.train_labels is None else dataset.train_labels[chosen]
@@ -345,11 +347,19 @@ def _class_names(found: Checkpoint, arguments: argparse.Namespace) -> list[str]:
     return [found.class_names[number] for number in _classes(found, arguments) or () if found.class_names]
 
 
+def _images_of(dataset: Dataset, names: Sequence[str]) -> np.ndarray:
+    """Which training images are of classes of these names; all where none is, or none is named."""
+    numbers = [number for number, name in enumerate(dataset.class_names or ()) if name in names]
+    found = np.flatnonzero(np.isin(dataset.train_labels, numbers)) if numbers else []
+    return found if len(found) else np.arange(len(dataset.train_images))
+
+
 def _called(found: Checkpoint, arguments: argparse.Namespace) -> str:
     """What pictures' names begin with: another for each request."""
     parts = [shown(found.path.stem).replace(":", "-")]  # Of example:swift; not all systems know such names.
     if arguments.classes:
-        parts += [export.in_a_file_name(found.class_names[number]) for number in _classes(found, arguments)]
+        numbers = dict.fromkeys(_classes(found, arguments))
+        parts += [export.in_a_file_name(found.class_names[number]) for number in numbers]
     if arguments.seed:
         parts.append(f"seed{arguments.seed}")
     return "_".join(parts)[: options.MAX_NAME]

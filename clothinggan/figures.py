@@ -169,7 +169,7 @@ def draw_classified(
 # What is drawn of a history: each panel's label, and its columns with their names.
 PANELS = [
     ("loss", {"d_loss": "discriminator", "g_loss": "generator"}),
-    ("discriminator's accuracy", {"accuracy_real": "on real", "accuracy_fake": "on fake"}),
+    ("discriminator's accuracy", {"accuracy_real": "on real", "accuracy_fake": "on generated"}),
     ("Fréchet classifier distance", {"fcd": "FCD"}),
     (
         "share of images",
@@ -181,7 +181,7 @@ _TITLES = {
     "d_loss": "discriminator's loss",
     "g_loss": "generator's loss",
     "accuracy_real": "accuracy on real",
-    "accuracy_fake": "accuracy on fake",
+    "accuracy_fake": "accuracy on generated",
     "fcd": "FCD",
 }
 _CHARACTERS_OF_A_SHEET = 40  # in a line above it
@@ -244,7 +244,7 @@ def _finish(axes: Axes, label: str, legend: bool = True) -> None:
     locator = axes.xaxis.get_major_locator()
     locator.set_params(integer=True)
     if label.endswith("loss"):
-        _mark(axes, np.log(2), "ln 2")  # What guessing costs, where no class loss is added.
+        _mark(axes, np.log(2), "ln 2: guessing")  # What guessing costs, where no class loss is added.
         axes.set_ylim(bottom=0)
     elif not label.lower().endswith(("distance", "fcd")):
         _mark(axes, 0.5, "one half: guessing" if "accuracy" in label or "apart" in label else "one half")

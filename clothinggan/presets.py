@@ -265,10 +265,19 @@ SETTINGS = {
     "beta_1": Setting(float, 0.0, 0.9999, "Adam's decay rate of the first moment, for both"),
     "class_weight": Setting(float, 0.0, 100.0, "how much the classes count in the loss"),
     "class_loss_for_generator": Setting(bool, 0, 1, "whether they count in the generator's loss too"),
-    "shared_fakes": Setting(bool, 0, 1, "whether one set of fakes serves both updates of a step"),
-    "averaging": Setting(float, 0.0, 0.99999, "share of the averaged generator that stays in each step"),
-    "averaging_width": Setting(float, 0.0, 0.25, "in its place: what part of the steps it averages over"),
-    "rate_decay_start": Setting(int, 0, 10**9, "the step from which the learning rates fall; 0 for never"),
+    "shared_fakes": Setting(bool, 0, 1, "whether both updates of a step use the same generated images"),
+    "averaging": Setting(
+        float,
+        0.0,
+        0.99999,
+        "share of the averaged generator that stays in each step; 0 for none, or by width",
+    ),
+    "averaging_width": Setting(
+        float, 0.0, 0.25, "what part of the steps so far the average is over; 0 for none, or by share"
+    ),
+    "rate_decay_start": Setting(
+        int, 0, 10**9, "step from which the rates fall, with its square root; 0 for never"
+    ),
 }
 # Of files that do not have these yet.
 _LATER = {"averaging_width", "rate_decay_start", "class_loss_for_generator"}

@@ -20,8 +20,6 @@ from clothinggan.presets import DEFAULT_PRESET, PRESETS, Preset, as_plain_data, 
 if TYPE_CHECKING:
     from clothinggan.run import Run
 
-MORE_EPOCHS = 200
-
 
 def make_parser() -> options.Parser:
     """Returns what reads the command line."""
@@ -45,7 +43,7 @@ def make_parser() -> options.Parser:
         "--epochs",
         type=options.integer(1, MAX_EPOCHS),
         help="train until this epoch (default: what the run was started with; "
-        f"where that is reached or not known, {MORE_EPOCHS} more)",
+        "where that is reached, or not known, as many more as a new run of the design takes)",
     )
     until.add_argument(
         "--more", metavar="EPOCHS", type=options.integer(1, MAX_EPOCHS), help="train this many more"
@@ -180,7 +178,7 @@ def _record_and_data(
         raise ClothingGANError("--keep-best and --stop-after go with --evaluate-every; say how often")
     record.precision = arguments.precision or record.precision
     record.previews = record.previews if arguments.previews is None else arguments.previews
-    record.epochs = _last_epoch(record, arguments)
+    record.epochs = _last_epoch(record, arguments, preset.epochs)
     if record.epochs > MAX_EPOCHS:
         raise ClothingGANError(
             f"{found.path} is at epoch {record.epoch}; no run goes beyond epoch {MAX_EPOCHS}; say --epochs"
@@ -214,7 +212,7 @@ def _check_images(dataset: Dataset, record: Record, path: Path, anew: bool) -> D
     return dataset
 
 
-def _last_epoch(record: Record, arguments: argparse.Namespace) -> int:
+def _last_epoch(record: Record, arguments: argparse.Namespace, more: int) -> int:
     if arguments.more:
         return record.epoch + arguments.more
     if arguments.epochs:
@@ -226,8 +224,8 @@ def _last_epoch(record: Record, arguments: argparse.Namespace) -> int:
     if record.epochs > record.epoch:
         return record.epochs
     begun = f"the run has reached its last epoch, {record.epoch}" if record.step else "the file names no end"
-    print(f"{begun}: going on for {MORE_EPOCHS} more")
-    return record.epoch + MORE_EPOCHS
+    print(f"{begun}: going on for {more} more (--more says another number)")
+    return record.epoch + more
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -35,6 +35,7 @@ from clothinggan.checkpoint.file import check_size, file_name, names_of_classes
 from clothinggan.checkpoint.record import Record
 from clothinggan.checkpoint.run_folder import RunFolder
 from clothinggan.data.batches import arrays_to_learn, batches
+from clothinggan.data.classes import CLASS_NAMES
 from clothinggan.data.sources import Dataset
 from clothinggan.distributed.workers import Workers
 from clothinggan.errors import ClothingGANError, MovedFolderError, explain, note, shown
@@ -48,6 +49,7 @@ from clothinggan.signals import StoppedBySignal, StopRequests, stop_requests
 
 _BYTES_TO_TRAIN = 800 * 2**20  # beside what a step's numbers take
 _BYTES_OF_A_THREAD = 150 * 2**20
+_MOST_COUNTED = 12  # classes that fit in a line
 
 
 class Run:
@@ -257,7 +259,8 @@ class Run:
         device = environment.describe_device(self.workers.local_replicas)
         return (
             f"data:     {self.dataset.description}\n"
-            f"networks: {gan.preset.name}: generator {gan.generator.count_params():,} parameters, "
+            + (f"classes:  {counted}\n" if (counted := self._count_classes()) else "")
+            + f"networks: {gan.preset.name}: generator {gan.generator.count_params():,} parameters, "
             f"discriminator {gan.discriminator.count_params():,}{_settings(gan.preset)}\n"
             f"device:   {device}, {record.precision}\n"
             + (f"workers:  {who}\n" if who else "")
@@ -266,12 +269,20 @@ class Run:
             "Ctrl-C saves and stops"
         )
 
+    def _count_classes(self) -> str:
+        """How many images each class has, for the user's own classes: 'hats (108), scarves (97)'."""
+        names, labels = self.dataset.class_names, self.dataset.train_labels
+        if labels is None or not names or len(names) > _MOST_COUNTED or tuple(names) == tuple(CLASS_NAMES):
+            return ""
+        counts = np.bincount(labels, minlength=len(names))
+        return ", ".join(f"{shown(name)} ({count:,})" for name, count in zip(names, counts, strict=True))
+
     def describe_epoch(self) -> str:
         """Returns what an epoch is: '60,000 images, 1,875 steps of 32'."""
         images, steps, size = len(self.dataset.train_images), self.steps_per_epoch, self.record.batch_size
         rest = images - steps * size
-        left_out = f" ({rest} left out, others each time)" if rest else ""
-        return f"each of {images:,} images, {steps:,} {'step' if steps == 1 else 'steps'} of {size}{left_out}"
+        waiting = f" ({rest} wait for another epoch)" if rest else ""
+        return f"each of {images:,} images, {steps:,} {'step' if steps == 1 else 'steps'} of {size}{waiting}"
 
     def notes(self) -> Iterator[str]:
         """Yields what of this run may surprise, a line each."""

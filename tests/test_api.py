@@ -100,6 +100,12 @@ def test_what_is_wrong_is_an_error_of_the_package_and_no_exit(options, said, tmp
         clothinggan.fit(**{"out": tmp_path, "data": "sample"} | options)
 
 
+def test_an_error_names_keywords_and_no_options(run):
+    with pytest.raises(clothinggan.ClothingGANError) as found:
+        clothinggan.fit("swift", data="sample", examples=64, epochs=1, out=run.path.parent)
+    assert "name another folder with out=…, or say overwrite=True to replace it" in str(found.value)
+
+
 def test_callbacks_of_the_callers_own_are_called_with_the_gan(tmp_path):
     seen = []
 

@@ -78,6 +78,7 @@ def test_the_plan_says_what_was_found(wardrobe, capsys):
     assert train.main(options) == 0
     said = capsys.readouterr()
     assert "(bright borders: inverted): 64 training images of 28x28, 3 classes" in said.out
+    assert "classes:  hats (17), odd socks (22), scarves (25)\n" in said.out
     assert "left out, 1 of 301 pictures: hats/broken.jpg (broken)" in said.err
     assert "30 of 300 pictures are held out as test images" in said.err
 
@@ -86,6 +87,12 @@ def test_the_class_that_was_asked_for_stands_under_its_images(run, windows):
     weights = ["--weights", str(run / "swiftGANlatest.h5")]
     assert display.main([*weights, "--no-real", "--class", "odd"]) == 0
     assert {text.get_text() for text in pyplot.figure(windows[0]).axes[0].texts} == {"odd socks"}
+
+
+def test_the_real_images_are_of_the_class_that_was_asked_for_too(run, windows):
+    assert display.main(["--weights", str(run / "swiftGANlatest.h5"), "--class", "odd"]) == 0
+    of_real = pyplot.figure(windows[2]).axes[0]
+    assert {text.get_text() for text in of_real.texts} == {"odd socks"}
 
 
 def test_a_misspelt_class_gets_the_nearest_name(run, capsys):

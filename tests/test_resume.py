@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -22,6 +23,7 @@ from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.checkpoint.restore import load_generator
 from clothinggan.data import sources
 from clothinggan.data.batches import batches
+from clothinggan.presets import PRESETS
 
 
 def start_command(name, *arguments):
@@ -251,8 +253,10 @@ def test_how_far_it_goes(options, last, small_run, tmp_path):
     assert read_checkpoint(tmp_path / "clothingGANlatest.h5").record.epoch == last
 
 
-def test_a_finished_run_goes_on_for_200_more_and_says_so(small_run, monkeypatch, capsys):
-    monkeypatch.setattr(resume, "MORE_EPOCHS", 1)
+def test_a_finished_run_goes_on_for_as_many_more_as_its_design_takes_and_says_so(
+    small_run, monkeypatch, capsys
+):
+    monkeypatch.setitem(PRESETS, "clothing", replace(PRESETS["clothing"], epochs=1))
     assert resume.main(["--weights", str(small_run / "clothingGANepoch4.h5")]) == 0
     assert "going on for 1 more" in capsys.readouterr().out
 

@@ -59,7 +59,7 @@ def test_it_says_what_it_does_and_how_good_it_is(capsys):
     said = capsys.readouterr().out
     for essential in (
         "sample: 40 training images",
-        "training: to epoch 1, each of 40 images, 2 steps of 16 (8 left out, others each time); seed 0",
+        "training: to epoch 1, each of 40 images, 2 steps of 16 (8 wait for another epoch); seed 0",
         "generator 1,164,289 parameters, discriminator 40,705",
         "CPU",
         "epoch 1/1",

@@ -168,7 +168,10 @@ class Report:
         if len(lines) > 1:
             parts.append("* the best of its column; columns can disagree: see what each says")
         if self.count < IMAGES:
-            parts.append(f"With fewer than {IMAGES:,} images the Fréchet distance is biased upwards.")
+            parts.append(
+                f"With {self.count:,} images of each kind, and not {IMAGES:,}, these numbers are rough, and "
+                "FCD is biased upwards."
+            )
         return "\n\n".join([*parts, explanation(titles)])
 
     def as_json(self) -> str:
