@@ -1,5 +1,6 @@
 """What all that scripts/benchmark/benchmark.py compares has in common: the design, and images of noise."""
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,14 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import checkout  # noqa: F401 - the package of this checkout
 
+# Importing the package has TensorFlow use oneDNN, and what it is compared with is to have its own defaults.
+# Ours are set again when this project's step imports TensorFlow.
+_as_it_was = dict(os.environ)
+
 from clothinggan.presets import PRESETS, Preset
+
+os.environ.clear()
+os.environ.update(_as_it_was)
 
 if TYPE_CHECKING:
     import numpy as np
