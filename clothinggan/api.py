@@ -103,6 +103,33 @@ class Measures(dict[str, Any]):
     __repr__ = __str__
 
 
+@contextlib.contextmanager
+def _errors_in_keywords(options: type = dict, **others: str) -> Iterator[None]:
+    """Has an error name keywords where it names options of a command: `overwrite=True` for `--overwrite`.
+
+    Args:
+        options: The options whose keywords are called as they are.
+        others: The keywords of options that are called otherwise.
+    """
+    kinds = getattr(options, "__annotations__", {})
+
+    def keyword(found: re.Match[str]) -> str:
+        name = found[1].replace("-", "_")
+        if name in others:
+            return others[name]
+        return f"{name}=True" if kinds.get(name) is bool else name if name in kinds else found[0]
+
+    def told(text: str) -> str:
+        said, command, rest = text.partition("python -m ")  # What is to be typed stays.
+        return re.sub(r"(?<![\w/-])--([a-z][a-z-]*[a-z])", keyword, said) + command + rest
+
+    try:
+        yield
+    except ClothingGANError as error:
+        error.message, error.remedies = told(error.message), [told(remedy) for remedy in error.remedies]
+        raise
+
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -134,6 +161,7 @@ def _with_options(options: type, *described: Mapping[str, str]) -> Callable[[_Fu
     resume_command.make_parser().described,
     {name: f"{setting.help}; {setting.expected}" for name, setting in SETTINGS.items()},
 )
+@_errors_in_keywords(FitOptions, weights="resume", model="model")
 def fit(
     model: str | Preset | None = None,
     *,
@@ -197,8 +225,7 @@ def fit(
             setattr(arguments, name, network)
         begin = train.begin
     arguments.callbacks = callbacks
-    with _told_in_keywords(FitOptions):
-        return begin(arguments)
+    return begin(arguments)
 
 
 @overload
@@ -212,6 +239,7 @@ def measure(
 
 
 @_with_options(MeasureOptions, evaluate.make_parser().described)
+@_errors_in_keywords(MeasureOptions)
 def measure(*paths: StrPath, **options: Any) -> Measures | list[Measures]:
     """Measures how good the images of a generator are, as the command `evaluate` does.
 
@@ -229,8 +257,7 @@ def measure(*paths: StrPath, **options: Any) -> Measures | list[Measures]:
     if not paths:
         raise ClothingGANError("measure() takes a file, or several")
     arguments = _arguments("evaluate", weights=list(paths), **given)
-    with _told_in_keywords(MeasureOptions):
-        report, _ = evaluate.measure(arguments)
+    report, _ = evaluate.measure(arguments)
     entries = [
         Measures(report.entry(line), dataclasses.replace(report, lines=[line]).as_table())
         for line in report.lines
@@ -295,6 +322,7 @@ def show(
     present(draw_grid(images, file.title, names))
 
 
+@_errors_in_keywords(model="model", classes="class_count")
 def _draw(
     path: StrPath, count: int, classes: Classes, seed: int, model: str | None, class_count: int | None
 ) -> tuple[Checkpoint, Images, list[str]]:
@@ -312,27 +340,6 @@ def _draw(
     except ClothingGANError as error:
         raise error.add(where=file.path) from None
     return file, images, list(drawn)
-
-
-@contextlib.contextmanager
-def _told_in_keywords(options: type) -> Iterator[None]:
-    """Has an error name keywords where it names options of a command: `overwrite=True` for `--overwrite`."""
-
-    def keyword(found: re.Match[str]) -> str:
-        name = found[1].replace("-", "_")
-        if name not in options.__annotations__:
-            return found[0]
-        return f"{name}=True" if options.__annotations__[name] is bool else f"{name}={found[2] or '…'}"
-
-    def told(text: str) -> str:
-        said, command, rest = text.partition("python -m ")  # What is to be typed stays.
-        return re.sub(r"--([a-z][a-z-]*[a-z])(?: ([A-Z]+)\b)?", keyword, said) + command + rest
-
-    try:
-        yield
-    except ClothingGANError as error:
-        error.message, error.remedies = told(error.message), [told(remedy) for remedy in error.remedies]
-        raise
 
 
 def _known(options: Mapping[str, Any], known: type, function: str) -> dict[str, Any]:

@@ -351,6 +351,8 @@ def _images_of(dataset: Dataset, names: Sequence[str]) -> np.ndarray:
     """Which training images are of classes of these names; all where none is, or none is named."""
     numbers = [number for number, name in enumerate(dataset.class_names or ()) if name in names]
     found = np.flatnonzero(np.isin(dataset.train_labels, numbers)) if numbers else []
+    if names and not len(found):
+        note(f"{shown(dataset.source)} has no images of these classes: the real ones are of any")
     return found if len(found) else np.arange(len(dataset.train_images))
 
 
@@ -358,8 +360,7 @@ def _called(found: Checkpoint, arguments: argparse.Namespace) -> str:
     """What pictures' names begin with: another for each request."""
     parts = [shown(found.path.stem).replace(":", "-")]  # Of example:swift; not all systems know such names.
     if arguments.classes:
-        numbers = dict.fromkeys(_classes(found, arguments))
-        parts += [export.in_a_file_name(found.class_names[number]) for number in numbers]
+        parts += [export.in_a_file_name(found.class_names[number]) for number in _classes(found, arguments)]
     if arguments.seed:
         parts.append(f"seed{arguments.seed}")
     return "_".join(parts)[: options.MAX_NAME]

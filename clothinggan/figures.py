@@ -244,7 +244,9 @@ def _finish(axes: Axes, label: str, legend: bool = True) -> None:
     locator = axes.xaxis.get_major_locator()
     locator.set_params(integer=True)
     if label.endswith("loss"):
-        _mark(axes, np.log(2), "ln 2: guessing")  # What guessing costs, where no class loss is added.
+        _mark(
+            axes, np.log(2), "ln 2: guessing real or fake"
+        )  # What guessing costs, where no class loss is added.
         axes.set_ylim(bottom=0)
     elif not label.lower().endswith(("distance", "fcd")):
         _mark(axes, 0.5, "one half: guessing" if "accuracy" in label or "apart" in label else "one half")

@@ -85,8 +85,8 @@ def test_settings_are_keywords_and_a_changed_row_is_a_design(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"epochs": 0}, "argument --epochs: '0' is not a whole number"),
-        ({"model": "swif"}, "argument --model: invalid choice: 'swif'"),
+        ({"epochs": 0}, "argument epochs: '0' is not a whole number"),
+        ({"model": "swif"}, "argument model: invalid choice: 'swif'"),
         ({"dropout": 2}, "dropout is a number from 0 to 0.95, not 2"),
         ({"epoch": 3}, r"fit\(\) has no option 'epoch'; did you mean epochs\?"),
         ({"dropuot": 0.1}, "did you mean dropout"),
@@ -100,10 +100,30 @@ def test_what_is_wrong_is_an_error_of_the_package_and_no_exit(options, said, tmp
         clothinggan.fit(**{"out": tmp_path, "data": "sample"} | options)
 
 
-def test_an_error_names_keywords_and_no_options(run):
+@pytest.mark.parametrize(
+    ("of_the_command", "from_python"),
+    [
+        ("name another with --out, or say --overwrite", "name another with out, or say overwrite=True"),
+        ("say --more EPOCHS", "say more EPOCHS"),
+        ("--batch-size 500: there are 20", "batch_size 500: there are 20"),
+        ("name one with --weights", "name one with resume"),
+        ("runs/lr--seed3/x.h5 is gone", "runs/lr--seed3/x.h5 is gone"),
+        (
+            "go on with: python -m clothinggan.resume --out x",
+            "go on with: python -m clothinggan.resume --out x",
+        ),
+        ("an --unknown one", "an --unknown one"),
+    ],
+    ids=str,
+)
+def test_an_error_names_keywords_in_the_place_of_options(of_the_command, from_python, monkeypatch):
+    def refuse(_):
+        raise clothinggan.ClothingGANError(of_the_command)
+
+    monkeypatch.setattr(train, "begin", refuse)
     with pytest.raises(clothinggan.ClothingGANError) as found:
-        clothinggan.fit("swift", data="sample", examples=64, epochs=1, out=run.path.parent)
-    assert "name another folder with out=…, or say overwrite=True to replace it" in str(found.value)
+        clothinggan.fit("swift")
+    assert str(found.value) == from_python
 
 
 def test_callbacks_of_the_callers_own_are_called_with_the_gan(tmp_path):

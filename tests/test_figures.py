@@ -61,7 +61,7 @@ def test_a_toolkit_that_is_not_installed_opens_no_window(error, monkeypatch):
 def test_losses_and_accuracies_have_a_curve_each_and_a_mark_of_what_guessing_gives(epochs):
     axes = figures.draw_losses(HISTORY[:epochs]).axes
     assert [[line.get_label() for line in panel.lines] for panel in axes] == [
-        ["discriminator", "generator", "ln 2: guessing"],
+        ["discriminator", "generator", "ln 2: guessing real or fake"],
         ["on real", "on generated", "one half: guessing"],
     ]
     assert [panel.lines[-1].get_ydata()[0] for panel in axes] == pytest.approx([np.log(2), 0.5])

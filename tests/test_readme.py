@@ -57,7 +57,7 @@ def test_every_script_is_there_and_knows_its_options(line):
 @pytest.fixture
 def files_of_readers(small_run, small_swift, tmp_path):
     """The files that the pages speak of, in the folder that their reader is in."""
-    for run in ("swift", "slow", "small", "mine", "runs/plain", "runs/bare", "runs/two"):
+    for run in ("swift", "plain", "slow", "small", "mine", "runs/plain", "runs/bare", "runs/two"):
         Path(run).mkdir(parents=True)
         own = {"class_names": OWN_CLASSES} if run == "mine" else {}
         stranger(Path(small_swift), Path(run, "swiftGANlatest.h5"), seed=len(run), **own)

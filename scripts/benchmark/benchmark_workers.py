@@ -2,8 +2,8 @@
 
     python scripts/benchmark/benchmark_workers.py NAME SETTINGS
 
-A worker sets itself up, says so, and then waits: for each line on standard input it does its work once
-and answers with the time that took. Each line of its answers is a JSON object. A process of its own, as
+A worker sets itself up, says so, and then waits: for each line on standard input it does its work for a while
+and answers with the mean time that took. Each line of its answers is a JSON object. A process of its own, as
 libraries hold settings for a whole process, and ours (see `clothinggan.environment.import_tensorflow`) are
 part of this project's speed.
 """

@@ -42,6 +42,7 @@ from clothinggan.data.sources import load
 from clothinggan.environment import import_tensorflow, processor_name
 from clothinggan.errors import ClothingGANError
 from clothinggan.evaluation.report import BETTER, explanation
+from clothinggan.evaluation.report import COLUMNS as COLUMNS_OF_EVALUATE
 from clothinggan.figures import load_timelapse, save_timelapse
 from clothinggan.presets import PRESETS, Preset
 from clothinggan.signals import unwinding
@@ -383,18 +384,7 @@ images and uniform noise in place of generated ones show what is as good as it g
 
 
 # What the table shows of an evaluation, by the names in its JSON.
-COLUMNS = {
-    "fcd": "FCD",
-    "kcd": "KCD",
-    "told_apart": "told apart",
-    "gan_train": "GAN-train",
-    "precision": "precision",
-    "recall": "recall",
-    "density": "density",
-    "coverage": "coverage",
-    "nearness": "near",
-    "copies": "copies",
-}
+COLUMNS = {name: title for name, (title, _) in COLUMNS_OF_EVALUATE.items() if name != "confidence"}
 
 
 def table(report: dict) -> str:

@@ -42,6 +42,8 @@ def test_steps_are_compared_in_numbers(tmp_path):
         for key in ("median", "fastest", "slowest", "peak_bytes", "share_of_limit"):
             assert result[key] > 0, key
         assert milliseconds(result["median"]) in cells(report)
+    ours, keras = (step["variants"][name]["median"] for name in names[:2])
+    assert step["variants"]["ours-float32"]["times_keras"] == pytest.approx(keras / ours)
 
 
 def test_the_profile_accounts_for_all_of_the_steps_operations(tmp_path):
