@@ -268,6 +268,9 @@ def draw(results: Sequence[dict[str, object]]) -> Figure:
         axes.plot(fcd, 100 * apart, "o^sDv"[marks.index(mark) % 5], color=f"C{marks.index(mark)}")
         axes.annotate(f" {name}, {mark}", (fcd, 100 * apart), fontsize=7)
     axes.set_xscale("log")
+    for axis_format in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        axis_format("{x:g}")
+    axes.margins(x=0.25)  # Names stand to the right of their points.
     axes.set_xlabel("FCD: lower is better")
     axes.set_ylabel("told apart, %: 50 is perfect")
     axes.grid(alpha=0.3)
