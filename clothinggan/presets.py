@@ -273,7 +273,7 @@ SETTINGS = {
         "share of the averaged generator that stays in each step; 0 for none, or by width",
     ),
     "averaging_width": Setting(
-        float, 0.0, 0.25, "what part of the steps so far the average is over; 0 for none, or by share"
+        float, 0.0, 0.25, "width of an average over the steps so far, a part of them; 0 for none, or by share"
     ),
     "rate_decay_start": Setting(
         int, 0, 10**9, "step from which the rates fall, with its square root; 0 for never"

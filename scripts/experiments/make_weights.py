@@ -373,7 +373,7 @@ and, after each cut-off, `python -m clothinggan.resume`.
 
 {report["images"]:,} images each, by `evaluate`; the best file by FCD is **{report["best"]["fcd"]}**,
 by 'told apart' **{report["best"].get("told_apart", "not measured")}**. Training
-images and uniform noise in place of generated ones show what is as good as it gets, and what is worthless.
+images and uniform noise in place of generated ones show what to aim at, and what is worthless.
 [What the columns say](#the-columns); all numbers: `{example.path("evaluation.json").name}`.
 
 ![generated images]({example.path("generated.png").name}) ![losses]({example.path("losses.png").name})
