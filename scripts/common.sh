@@ -23,7 +23,9 @@ install() {
     wanted=$(cat setup.cfg pyproject.toml)
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
         say "installing the project into .venv (TensorFlow is large: one to three minutes)"
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".$1"
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --editable ".$1"
+        # By all cores, where pip would use one. Some packages hold files that are of no Python, or of another.
+        .venv/bin/python -m compileall -qq -j 0 .venv/lib || :
         printf '%s\n' "$wanted" > "$stamp"
     fi
 }
