@@ -12,7 +12,7 @@ from clothinggan import environment, export, files
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.checkpoint.record import Record
 from clothinggan.cli import options
-from clothinggan.data.classes import find_class
+from clothinggan.data.classes import MAX_LISTED, find_class
 from clothinggan.data.sources import Dataset
 from clothinggan.errors import ClothingGANError, note, shown
 from clothinggan.examples import locate_example
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 EXPORTED_IMAGES = 1_000
 MAX_COUNT = 1_000_000
-MAX_LISTED = 12  # classes in a line
 INSTEAD = ("export", "timelapse", "walk", "page")  # of figures
 ENDINGS = {"timelapse": ".gif", "walk": ".gif", "page": ".html"}
 WALKERS = 9

@@ -35,7 +35,7 @@ from clothinggan.checkpoint.file import check_size, file_name, names_of_classes
 from clothinggan.checkpoint.record import Record
 from clothinggan.checkpoint.run_folder import RunFolder
 from clothinggan.data.batches import arrays_to_learn, batches
-from clothinggan.data.classes import CLASS_NAMES
+from clothinggan.data.classes import CLASS_NAMES, MAX_LISTED
 from clothinggan.data.sources import Dataset
 from clothinggan.distributed.workers import Workers
 from clothinggan.errors import ClothingGANError, MovedFolderError, explain, note, shown
@@ -49,7 +49,6 @@ from clothinggan.signals import StoppedBySignal, StopRequests, stop_requests
 
 _BYTES_TO_TRAIN = 800 * 2**20  # beside what a step's numbers take
 _BYTES_OF_A_THREAD = 150 * 2**20
-_MOST_COUNTED = 12  # classes that fit in a line
 
 
 class Run:
@@ -272,7 +271,7 @@ class Run:
     def _count_classes(self) -> str:
         """How many images each class has, for the user's own classes: 'hats (108), scarves (97)'."""
         names, labels = self.dataset.class_names, self.dataset.train_labels
-        if labels is None or not names or len(names) > _MOST_COUNTED or tuple(names) == tuple(CLASS_NAMES):
+        if labels is None or not names or len(names) > MAX_LISTED or tuple(names) == tuple(CLASS_NAMES):
             return ""
         counts = np.bincount(labels, minlength=len(names))
         return ", ".join(f"{shown(name)} ({count:,})" for name, count in zip(names, counts, strict=True))

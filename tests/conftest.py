@@ -45,6 +45,7 @@ for number in (signal.SIGHUP, signal.SIGINT):
 # All is computed on the processor, as for a user who has said nothing; but ONEDNN_MAX_CPU_ISA and
 # TF_ENABLE_ONEDNN_OPTS are heard: with them one processor stands for others.
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+ONEDNN_IS_OFF = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0"
 unheard = ("TF_CONFIG", "TF_NUM_INTRAOP_THREADS", "TF_XLA_FLAGS", "XLA_FLAGS")
 for name in unheard:
     os.environ.pop(name, None)

@@ -15,7 +15,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import CORES, SMALL_BATCHES, start, stranger, wait_for, wait_for_words
+from conftest import CORES, ONEDNN_IS_OFF, SMALL_BATCHES, start, stranger, wait_for, wait_for_words
 from crash_test import differences
 
 from clothinggan import resume, train
@@ -412,9 +412,6 @@ def test_images_that_are_no_longer_where_they_were_are_asked_for(small_run, tmp_
 
 
 # What a run began with is what this process hears: oneDNN may be off, or held to fewer instructions.
-ONEDNN_IS_OFF = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0"
-
-
 @pytest.mark.parametrize(
     ("settings", "says"),
     [

@@ -20,7 +20,7 @@ CLASS_NAMES = (
     "Bag",
     "Ankle boot",
 )
-_LISTED = 12  # names of classes in a message
+MAX_LISTED = 12  # names of classes in a message
 
 
 class UnknownClassError(ClothingGANError):
@@ -153,5 +153,5 @@ def _nearest(wanted: str, whole: Sequence[str], words: Sequence[Sequence[str]]) 
 
 def _listed(names: Sequence[str]) -> str:
     """Returns names in a line, of many the first ones."""
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(shown(name) for name in names[:_LISTED]) + more
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(shown(name) for name in names[:MAX_LISTED]) + more

@@ -77,13 +77,11 @@ def set_up_keras(settings: Settings) -> Work:
                 if preset.conditional:
                     d_loss += preset.class_weight * categorical(labels, logits[:n])
             self.learn(self.d_optimizer, d_tape, d_loss, self.discriminator)
-            if preset.shared_fakes:
-                with g_tape:
-                    g_loss = binary(wanted, self.answers(self.judge(fakes), labels, 1))
-            else:
+            if not preset.shared_fakes:
                 with tf.GradientTape() as g_tape:
                     fakes = self.generator(self.vectors(labels), training=True)
-                    g_loss = binary(wanted, self.answers(self.judge(fakes), labels, 1))
+            with g_tape:  # It holds already how the fakes were drawn.
+                g_loss = binary(wanted, self.answers(self.judge(fakes), labels, 1))
             self.learn(self.g_optimizer, g_tape, g_loss, self.generator)
             if preset.averages:
                 for mean, weight in zip(average.weights, self.generator.weights, strict=True):

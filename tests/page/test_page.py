@@ -7,7 +7,6 @@ import functools
 import http.server
 import json
 import math
-import os
 import threading
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import stranger
+from conftest import ONEDNN_IS_OFF, stranger
 from keras import layers
 from PIL import Image
 from screenshot import find_browser, start_browser, wait_until_drawn
@@ -255,7 +254,7 @@ for name in ACTIVATIONS:
 
 
 NEEDS_ONEDNN = pytest.mark.skipif(
-    os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0",
+    ONEDNN_IS_OFF,
     reason="on a processor TensorFlow computes dilated transposed convolutions with oneDNN only",
 )
 
