@@ -18,6 +18,7 @@ import faulty
 import h5py
 import numpy as np
 import pytest
+from forked_commands import ForkedProcess
 from forked_parsers import Parsers
 from hypothesis import settings
 from matplotlib import pyplot
@@ -94,8 +95,8 @@ def _parsers() -> Iterator[Parsers]:
 
 @pytest.fixture(autouse=True)
 def _forked_parsers(_parsers, request, monkeypatch):
-    """The many files that tests read are parsed sooner, but for where the reading is what is tested."""
-    if request.path.parent.name != "checkpoint":
+    """The many files that tests read are parsed sooner, but for where the process is what is tested."""
+    if request.path.stem not in ("test_hdf5", "test_hostile"):
         monkeypatch.setattr(hdf5, "subprocess", _parsers)
 
 
@@ -164,7 +165,8 @@ def refused_in_one_line():
     assert said.isprintable()
 
 
-_STARTED: list[subprocess.Popen] = []
+Process = subprocess.Popen | ForkedProcess
+_STARTED: list[Process] = []
 
 
 def start(*command: object, **keywords) -> subprocess.Popen:
@@ -172,6 +174,12 @@ def start(*command: object, **keywords) -> subprocess.Popen:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen([str(word) for word in command], **{**pipes, **keywords})
     _STARTED.append(process)
+    return process
+
+
+def fork(*words: object, **keywords) -> ForkedProcess:
+    """Starts a process of ours that does not outlive the test, without what TensorFlow's import takes."""
+    _STARTED.append(process := ForkedProcess(*words, **keywords))
     return process
 
 
@@ -184,14 +192,14 @@ def _no_process_outlives_a_test() -> Iterator[None]:
     _STARTED.clear()
 
 
-def wait_for_words(words: str, process: subprocess.Popen, stream: TextIO | None = None) -> str:
+def wait_for_words(words: str, process: Process, stream: TextIO | None = None) -> str:
     """Reads what a process says, on its standard output unless told, until a line has these words in it."""
     while words not in (line := (stream or process.stdout).readline()):
         assert process.poll() is None
     return line
 
 
-def wait_for(path: Path, process: subprocess.Popen) -> None:
+def wait_for(path: Path, process: Process) -> None:
     """Waits until a process has written a file."""
     deadline = time.monotonic() + 120
     while not path.exists():

@@ -5,8 +5,6 @@ import inspect
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import numpy as np
 import pytest
 from compare_files import differences
 from conftest import stranger
+from forked_commands import run_forked
 from keras import layers
 
 import clothinggan
@@ -60,8 +59,7 @@ print(scores)
 def test_a_run_stopped_resumed_and_measured_from_python_is_equal_to_the_commands(tmp_path, capsys):
     images = make_split("test")[0][:200]
     np.savez("images.npz", x_train=images[:100], x_test=images[100:])
-    program = [sys.executable, "-c", FROM_PYTHON_AND_BY_COMMAND]
-    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    done = run_forked("-c", FROM_PYTHON_AND_BY_COMMAND)
     assert done.returncode == 0, done.stderr
     files = [tmp_path / folder / "swiftGANepoch2.h5" for folder in ("python", "command")]
     assert differences(*files) == []
@@ -185,13 +183,13 @@ def discriminator_of_blocks(answers: int, last: str | None = "sigmoid", **option
 
 
 @pytest.mark.slow
-def test_networks_of_the_callers_own_resume_to_the_bit_where_nobody_knows_them(command, tmp_path):
+def test_networks_of_the_callers_own_resume_to_the_bit_where_nobody_knows_them(tmp_path):
     own = {"generator": generator_of_branches(19), "discriminator": discriminator_of_blocks(10)}
     run = clothinggan.fit("swift", out="whole", **own, **SMALL)
     assert run.generator.input_shape == (None, 19)
     Path("resumed").mkdir()
     shutil.copy("whole/swiftGANepoch1.h5", "resumed")
-    assert command("resume", "--out", "resumed").returncode == 0
+    assert run_forked("-m", "clothinggan.resume", "--out", "resumed").returncode == 0
     files = [tmp_path / folder / "swiftGANepoch2.h5" for folder in ("whole", "resumed")]
     assert differences(*files) == []
     assert clothinggan.measure(files[1], images=50, quick=True)["accuracy_real"] is not None

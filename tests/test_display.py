@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import MATPLOTLIBS_FONTS, stranger
+from forked_commands import run_forked
 from matplotlib import pyplot
 from PIL import Image
 
@@ -278,8 +279,7 @@ def test_an_export_that_is_ended_leaves_nothing_behind(weights, tmp_path):
         "import numpy; numpy.savez_compressed = lambda path, **_: (path.touch(), os.kill(os.getpid(), 15))\n"
     )
     program += f"display.main(['--weights', {weights!r}, '--count', '1', '--export', 'out/x.npz'])"
-    done = subprocess.run([sys.executable, "-c", program], check=False)
-    assert done.returncode == 128 + signal.SIGTERM
+    assert run_forked("-c", program).returncode == 128 + signal.SIGTERM
     assert list((tmp_path / "out").iterdir()) == []
 
 

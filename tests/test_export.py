@@ -1,14 +1,13 @@
 """What is exported draws the same images in the programs that it is for."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from forked_commands import run_forked
 from keras import layers
 from PIL import Image
 
@@ -87,13 +86,7 @@ def test_keras_draws_the_same(ending, exported):
 def test_an_exported_h5_opens_in_keras_2(conditional):
     assert display.main(["--weights", conditional, "--export", "out.h5"]) == 0
     program = "import tf_keras; print(tf_keras.models.load_model('out.h5').input_shape)"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"TF_USE_LEGACY_KERAS": "1"},
-    )
+    done = run_forked("-c", program, env=os.environ | {"TF_USE_LEGACY_KERAS": "1"})
     assert done.stdout.strip() == "(None, 16)"
 
 

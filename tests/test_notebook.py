@@ -35,7 +35,7 @@ def test_the_notebook_runs_and_shows_pictures(tmp_path, monkeypatch):
     for cell in notebook.cells:
         cell.source = cell.source.replace('DATA = "fashion_mnist"', 'DATA = "sample"')
         cell.source = re.sub(
-            r"data=DATA(, examples=\w+)?, epochs=2", "data=DATA, examples=320, epochs=2", cell.source
+            r"data=DATA(, examples=\w+)?, epochs=2", "data=DATA, examples=96, epochs=2", cell.source
         )
     few_steps = "from clothinggan.evaluation import own_classifier as own\nown.STEPS = own.MIN_STEPS = 5"
     notebook.cells.insert(0, nbformat.v4.new_code_cell(few_steps))

@@ -3,8 +3,6 @@
 import importlib
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 from compare_files import differences
 from conftest import stranger
+from forked_commands import run_forked
 
 import clothinggan
 from clothinggan import display, evaluate, resume, train
@@ -83,10 +82,7 @@ sys.exit(any(resume.main(["--weights", path, "--out", folder]) for path, folder 
 @pytest.mark.slow
 def test_each_goes_on_to_the_bit_in_another_process(folders, tmp_path):
     begun = [word for name, at in folders.items() for word in (at / numbered(PRESETS[name], 1), name)]
-    # In one process, which imports TensorFlow once.
-    resumed = subprocess.run(
-        [sys.executable, "-c", RESUME, *begun], capture_output=True, text=True, check=False
-    )
+    resumed = run_forked("-c", RESUME, *begun)
     assert resumed.returncode == 0, resumed.stderr
     for name, folder in folders.items():
         file = numbered(PRESETS[name], 2)

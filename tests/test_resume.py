@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -15,8 +14,9 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import CORES, ONEDNN_IS_OFF, SMALL_BATCHES, start, stranger, wait_for, wait_for_words
+from conftest import CORES, ONEDNN_IS_OFF, SMALL_BATCHES, fork, start, stranger, wait_for, wait_for_words
 from crash_test import differences
+from forked_commands import run_forked
 
 from clothinggan import resume, train
 from clothinggan.checkpoint.file import read_checkpoint
@@ -27,12 +27,12 @@ from clothinggan.presets import PRESETS
 
 
 def start_command(name, *arguments):
-    return start(sys.executable, "-m", f"clothinggan.{name}", *arguments)
+    return fork("-m", f"clothinggan.{name}", *arguments)
 
 
 @pytest.mark.slow
-def test_four_epochs_and_two_and_two_more_give_the_same_bits(small_run, tmp_path, command):
-    resumed = command("resume", "--weights", small_run / "clothingGANepoch2.h5")
+def test_four_epochs_and_two_and_two_more_give_the_same_bits(small_run, tmp_path):
+    resumed = run_forked("-m", "clothinggan.resume", "--weights", small_run / "clothingGANepoch2.h5")
     assert resumed.returncode == 0, resumed.stderr
     assert differences(tmp_path / "clothingGANepoch4.h5", small_run / "clothingGANepoch4.h5") == []
 
@@ -78,12 +78,11 @@ for main, arguments in (train.main, sys.argv[1:]), (resume.main, []), (resume.ma
 
 
 @pytest.mark.slow
-def test_a_run_stopped_by_each_signal_in_mid_epoch_goes_on_to_the_bit(few_garments, tmp_path, command):
+def test_a_run_stopped_by_each_signal_in_mid_epoch_goes_on_to_the_bit(few_garments, tmp_path):
     options = ["--data", str(few_garments), "--batch-size", "8", "--epochs", "2"]
-    whole = command("train", *options, "--out", "whole")
+    whole = run_forked("-m", "clothinggan.train", *options, "--out", "whole")
     assert whole.returncode == 0, whole.stderr
-    # One process that goes on itself: TensorFlow's import takes longer than all that it does here.
-    process = start(sys.executable, "-c", STOPPED_THREE_TIMES, *options)
+    process = fork("-c", STOPPED_THREE_TIMES, *options)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         wait_for_words("training:", process)
         process.send_signal(number)  # Before the first step is ended, which takes a second: obeyed after it.
@@ -92,7 +91,7 @@ def test_a_run_stopped_by_each_signal_in_mid_epoch_goes_on_to_the_bit(few_garmen
         wait_for_words(f"status {128 + number}", process)
     assert process.wait(timeout=60) == 0
     assert 3 <= read_checkpoint(tmp_path / "clothingGANlatest.h5").record.step_in_epoch < 20
-    resumed = command("resume")
+    resumed = run_forked("-m", "clothinggan.resume")
     assert resumed.returncode == 0, resumed.stderr
     assert differences(tmp_path / "clothingGANepoch2.h5", tmp_path / "whole" / "clothingGANepoch2.h5") == []
 
@@ -462,7 +461,7 @@ np.savez("dense.npz", kernel=pair.layers[-1].kernel.numpy())
 @pytest.fixture(scope="module")
 def keras_2_pair(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pair")
-    subprocess.run([sys.executable, "-c", KERAS_2_PAIR], cwd=folder, check=True, capture_output=True)
+    run_forked("-c", KERAS_2_PAIR, cwd=folder).check_returncode()
     return folder
 
 

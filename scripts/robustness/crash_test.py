@@ -5,12 +5,13 @@
 
 The designs take turns, `KILLS_OF_A_TURN` kills each; what a turn has found is kept, and a script that was
 cut off goes on with the next. A run trains on a few drawn garments and writes its files after every epoch.
-Real processes of `train`, and then of `resume`, are ended with SIGKILL: most of them a random moment after
-a hidden temporary file has appeared, which is often inside a save; the others at any moment after the
-start. After each kill, every file that stands under its own name must open. The next process goes on, until
-the run is complete; then its last checkpoint must equal, bit for bit, that of a run that was never cut off,
-and so must its history but for the seconds. Whether a kill fell inside a save is seen afterwards: a new
-temporary file is left over.
+Processes of `train`, and then of `resume`, are ended with SIGKILL: most of them a random moment after a
+hidden temporary file has appeared, which is often inside a save; the others at any moment after the start.
+They are forked from one that has imported TensorFlow: before a process has done that, there is nothing
+that it could lose. After each kill, every file that stands under its own name must open. The next process
+goes on, until the run is complete; then its last checkpoint must equal, bit for bit, that of a run that was
+never cut off, and so must its history but for the seconds. Whether a kill fell inside a save is seen
+afterwards: a new temporary file is left over.
 """
 
 import argparse
@@ -35,6 +36,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from checkout import CHECKOUT
 from compare_files import CLOCKS, differences
+from forked_commands import ForkedProcess
 from kept_results import Results
 
 from clothinggan.checkpoint.file import read_checkpoint
@@ -50,7 +52,7 @@ TRAIN = ["--epochs", str(LAST_EPOCH), "--batch-size", "2", "--save-every", "1", 
 SAVES_AIMED_AT = 8  # A process is let live for one to this many temporary files: about two epochs.
 SHARE_INSIDE_SAVES = 0.75  # of the kills are aimed there; not all of them hit.
 SAVE_SECONDS = 0.04  # about how long a temporary file stays
-PROCESS_SECONDS = 8.0  # about how long a process takes to start and to complete an epoch
+PROCESS_SECONDS = 5.0  # about how long a process takes to start and to complete an epoch
 
 
 class Lost(Exception):
@@ -111,7 +113,7 @@ class Lane:
             print(f"{folder.name} of {folder.parent.name}: {self.tally}", file=sys.stderr)
         self._compare(folder)
 
-    def _await_moment(self, process: subprocess.Popen, folder: Path) -> None:
+    def _await_moment(self, process: ForkedProcess, folder: Path) -> None:
         """Returns at the moment to kill, or when the process has ended by itself."""
         if self.random.random() >= SHARE_INSIDE_SAVES:
             _wait(process, self.random.uniform(0, 1.5 * PROCESS_SECONDS))
@@ -153,17 +155,11 @@ def _last_file(folder: Path) -> Path:
     return found
 
 
-def start(folder: Path, options: list[str]) -> subprocess.Popen:
+def start(folder: Path, options: list[str]) -> ForkedProcess:
     """Starts a process that trains in a folder: from where it stands, or with options from the start."""
     # What a kill within the first save has left is hidden, and nothing to go on from.
     command = ["resume"] if any(folder.glob("[!.]*.h5")) else ["train", *TRAIN, *options]
-    return subprocess.Popen(
-        [sys.executable, "-m", f"clothinggan.{command[0]}", *command[1:], "--out", str(folder)],
-        cwd=CHECKOUT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return ForkedProcess("-m", f"clothinggan.{command[0]}", *command[1:], "--out", folder, cwd=CHECKOUT)
 
 
 def open_file(path: Path) -> None:
@@ -196,7 +192,7 @@ def _temporary_files(folder: Path) -> set[Path]:
     return {Path(name) for name in os.listdir(folder) if name.startswith(".") and not name.endswith("-probe")}
 
 
-def _wait(process: subprocess.Popen, seconds: float) -> None:
+def _wait(process: ForkedProcess, seconds: float) -> None:
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:

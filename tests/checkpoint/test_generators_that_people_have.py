@@ -2,8 +2,6 @@
 
 import io
 import os
-import subprocess
-import sys
 import textwrap
 import zipfile
 
@@ -11,6 +9,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from forked_commands import run_forked
 from keras import layers
 
 from clothinggan.checkpoint import keras_file
@@ -178,9 +177,7 @@ def saved(tmp_path_factory):
         for number, source in enumerate(kinds.values()):
             program += f"{textwrap.dedent(source)}\nsave(model, '{version}, {number}')\n"
         environment = os.environ | {"TF_USE_LEGACY_KERAS": "1" if version == "keras 2" else "0"}
-        subprocess.run(
-            [sys.executable, "-c", program], cwd=folder, check=True, capture_output=True, env=environment
-        )
+        run_forked("-c", program, cwd=folder, env=environment).check_returncode()
     return folder
 
 

@@ -1,12 +1,11 @@
 """Our files open in Keras 2 as in Keras 3, and draw the same."""
 
 import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
+from forked_commands import run_forked
 from keras import layers
 
 from clothinggan.checkpoint.file import hdf5_image
@@ -47,7 +46,7 @@ def test_our_files_open_in_either_keras(package, tmp_path):
         np.savez(tmp_path / f"{name}.npz", vectors=vectors)
         drawn[name] = generator(vectors)
     environment = os.environ | {"TF_USE_LEGACY_KERAS": "1" if package == "tf_keras" else "0"}
-    program = [sys.executable, "-c", PROGRAM.format(package=package, names=list(GENERATORS))]
-    subprocess.run(program, cwd=tmp_path, check=True, capture_output=True, env=environment)
+    program = PROGRAM.format(package=package, names=list(GENERATORS))
+    run_forked("-c", program, cwd=tmp_path, env=environment).check_returncode()
     for name, images in drawn.items():
         assert np.allclose(np.load(tmp_path / f"{name}.npy"), images, atol=1e-5), name

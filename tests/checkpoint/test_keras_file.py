@@ -1,8 +1,6 @@
 """Generators of Keras 2 and 3 open; whatever else a file asks for is refused before anything is built."""
 
 import json
-import subprocess
-import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import SMALL_BATCHES
+from forked_commands import run_forked
 from keras import layers
 
 from clothinggan import display, resume
@@ -66,7 +65,7 @@ def keras_2_files(tmp_path_factory):
         program += f"model.save('{index}.h5')\n"
         program += "vectors = np.random.default_rng(0).normal(size=(3, model.input_shape[-1])).astype('f')\n"
         program += f"np.savez('{index}.npz', vectors=vectors, images=model.predict(vectors, verbose=0))\n"
-    subprocess.run([sys.executable, "-c", program], cwd=folder, check=True, capture_output=True)
+    run_forked("-c", program, cwd=folder).check_returncode()
     return {name: folder / f"{index}.h5" for index, name in enumerate(KERAS_2_GENERATORS)}
 
 

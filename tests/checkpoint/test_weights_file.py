@@ -1,14 +1,13 @@
 """Weights alone are those of a design here whose shapes they fit, in each layout that Keras has had."""
 
 import os
-import subprocess
-import sys
 
 import h5py
 import keras
 import numpy as np
 import pytest
 from conftest import ten_terabytes
+from forked_commands import run_forked
 
 from clothinggan import display, resume
 from clothinggan.checkpoint.file import read_checkpoint
@@ -101,8 +100,7 @@ np.savez("there.npz", vectors=vectors, images=model(vectors, training=False))
 def keras_2(tmp_path_factory):
     folder = tmp_path_factory.mktemp("keras_2")
     environment = os.environ | {"TF_USE_LEGACY_KERAS": "1"}
-    program = [sys.executable, "-c", KERAS_2]
-    subprocess.run(program, cwd=folder, check=True, capture_output=True, env=environment)
+    run_forked("-c", KERAS_2, cwd=folder, env=environment).check_returncode()
     return folder
 
 

@@ -4,15 +4,14 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import keras
 import numpy as np
 import pytest
 from benchmark_scaling import free_ports
-from conftest import start, wait_for, wait_for_words
+from conftest import fork, wait_for, wait_for_words
+from forked_commands import run_forked
 
 from clothinggan import gan, resume, train
 from clothinggan.checkpoint.file import read_checkpoint
@@ -69,7 +68,7 @@ def start_worker(arguments, folder, cluster=None, index=0):
     if cluster:
         task = {"type": "worker", "index": index}
         environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": cluster}, "task": task})
-    return start(sys.executable, *arguments, "--out", folder, env=environment)
+    return fork(*arguments, "--out", folder, env=environment)
 
 
 def start_two(arguments, folder):
@@ -187,7 +186,7 @@ print("agree:", gan.replicas_agree())
 
 
 def test_two_devices_agree_drop_apart_and_go_on_to_the_bit_and_a_weight_that_differs_is_found():
-    done = subprocess.run([sys.executable, "-c", TWO_DEVICES], capture_output=True, text=True, timeout=120)
+    done = run_forked("-c", TWO_DEVICES)
     said = [
         "agree: True",
         "the running mean is of all images: True",

@@ -19,7 +19,7 @@ from conftest import start, stranger, wait_for_words
 from clothinggan import draw
 from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.errors import ClothingGANError
-from clothinggan.evaluation import gan_train, own_classifier, small_networks, two_sample_test
+from clothinggan.evaluation import own_classifier
 from clothinggan.figures import load_timelapse
 from clothinggan.presets import PRESETS
 
@@ -45,12 +45,11 @@ def call(command, *arguments, check=False):
 
 @contextlib.contextmanager
 def publishing_in(folder, script):
-    """Has the script publish in a folder of its own, of few images, with no process for each picture."""
+    """Has the script publish in a folder of its own, of few images and measures, and in this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(script, "WEIGHTS", folder)
-        for module in (two_sample_test, gan_train):  # Networks learn from few images in a second.
-            patch.setattr(module, "IMAGES", 200)
-        patch.setattr(small_networks, "MIN_STEPS", 5)
+        parse = script.evaluate.parse
+        patch.setattr(script.evaluate, "parse", lambda options: parse([*options, "--quick"]))
         for name in ("STEPS", "MIN_STEPS"):
             patch.setattr(own_classifier, name, 10)
         patch.setenv("XDG_CACHE_HOME", str(folder.parent / "cache"))

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from clothinggan.data import sample
+from clothinggan.evaluation import small_networks
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +26,7 @@ def run(trials, monkeypatch, capsys):
     )
 
     monkeypatch.setattr(trials.gan_train, "IMAGES", 60)
+    monkeypatch.setattr(small_networks, "MIN_STEPS", 5)
 
     def run(*options):
         arguments = ["--data", "garments.npz", "--steps", "1", "2", "--results", "kept.jsonl", *options]
