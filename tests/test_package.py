@@ -9,8 +9,10 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from zipfile import ZipFile
 
+import nbformat
 import numpy as np
 import pytest
+from run_notebook import NOTEBOOK
 
 from clothinggan import __version__
 from clothinggan.data.sample import make_split
@@ -31,9 +33,17 @@ sys.exit(
 """
 
 
-def run(*command):
+CELL = """
+from IPython.core.interactiveshell import InteractiveShell
+InteractiveShell.instance().run_cell(open("cell").read()).raise_error()
+import clothinggan
+print(clothinggan.__file__)
+"""
+
+
+def run(*command, **settings):
     """Runs a command as where no checkout is on Python's path."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | settings
     return subprocess.run(
         list(map(str, command)), capture_output=True, text=True, env=environment, check=False
     )
@@ -55,23 +65,38 @@ def archives(tmp_path_factory):
     return source, wheel
 
 
-@pytest.fixture(scope="module")
-def bare_environment(archives, tmp_path_factory):
-    """The folder of a virtual environment with the wheel in it, and with what it needs from this one."""
-    folder = tmp_path_factory.mktemp("bare")
+def environment_without_the_package(folder):
+    """Makes a virtual environment with what the package needs, lent by this one: it is gigabytes."""
     venv.create(folder / "environment", with_pip=False)
     (packages,) = (folder / "environment").glob("lib/python*/site-packages")
-    pip = [sys.executable, "-m", "pip", "--python", folder / "environment"]
-    installed = run(*pip, "install", "--quiet", "--no-deps", archives[1])
-    assert installed.returncode == 0, installed.stderr
-    # Its dependencies are gigabytes: they are lent by this environment, without the checkout that is in it.
     lent = folder / "lent"
     lent.mkdir()
     for path in next(Path(sys.prefix).glob("lib/python*/site-packages")).iterdir():
-        if "clothinggan" not in path.name:
+        if "clothinggan" not in path.name:  # The checkout is in this one.
             (lent / path.name).symlink_to(path)
     (packages / "lent.pth").write_text(f"{lent}\n")
-    return folder / "environment" / "bin"
+    return folder / "environment"
+
+
+@pytest.fixture(scope="module")
+def bare_environment(archives, tmp_path_factory):
+    """The folder of the programs of a virtual environment with the wheel in it."""
+    environment = environment_without_the_package(tmp_path_factory.mktemp("bare"))
+    pip = [sys.executable, "-m", "pip", "--python", environment]
+    installed = run(*pip, "install", "--quiet", "--no-deps", archives[1])
+    assert installed.returncode == 0, installed.stderr
+    return environment / "bin"
+
+
+@pytest.mark.slow
+def test_the_notebook_gets_the_package_from_an_index_where_no_checkout_is_around_it(archives, tmp_path):
+    environment = environment_without_the_package(tmp_path)
+    first = next(cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code")
+    Path("cell").write_text(first.source)
+    index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(archives[1].parent)}
+    done = run(environment / "bin" / "python", "-c", CELL, **index)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith(str(environment))
 
 
 @pytest.mark.slow

@@ -16,19 +16,20 @@ FCD, KCD: Fréchet and kernel distance (KCD times 1000, with its standard error)
   classifier. They are not Inception FID and KID, and compare only with numbers from the same classifier,
   the same test images and as many generated ones. Lower is better.""",
     ("precision", "density", "recall", "coverage"): """\
-precision, density: how many generated images look real. recall, coverage: how much of what is real they
-  cover.""",
+precision: how many generated images look real; density: the same, counted by how many real ones each is
+  near to, about 1 for real images. recall, coverage: how much of what is real they cover.""",
     ("sure",): "sure: the classifier's mean certainty.",
     ("near", "copies"): """\
-near: median distance to the nearest training image, divided by that of unseen test images; far below 1
-  and with many copies, it means memorising. copies: share of images that are nearer to a training image
-  than 99 % of the test images are.""",
+near: median distance to the nearest training image, divided by that of unseen test images; far below 1,
+  with many copies, it may mean memorising, or blur: look at them. copies: share of images that are nearer
+  to a training image than 99 % of the test images are.""",
     ("confirmed",): """\
 confirmed: of the images drawn for a class, how many the classifier takes for it; of training images, how
   many of each class it recognises.""",
     ("told apart",): """\
-told apart: how often a network that is trained for it tells unseen generated images from real ones; 50 % is
-  perfect. It sees what the classifier's features do not, but not copies of training images.""",
+told apart: how often a small network that is trained for it tells unseen generated images from real ones;
+  at 50 % it finds no difference. It can see what the classifier's features do not, but no copies of
+  training images.""",
     ("GAN-train",): """\
 GAN-train: how many real test images a network recognises that has learned from the generated ones alone;
   for training images, from as many real ones.""",

@@ -321,7 +321,7 @@ find("plane").addEventListener("keydown", (event) => {
 function showLosses() {
   const width = 560, height = 230, left = 46, bottom = 28, top = 10;
   const values = page.losses.flatMap(([, ...both]) => both);
-  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const [low, high] = [Math.min(0, ...values), Math.max(...values)];
   const [first, last] = [page.losses[0][0], page.losses.at(-1)[0]];
   const x = (epoch) => left + ((width - left - 8) * (epoch - first)) / (last - first || 1);
   const y = (loss) => top + ((height - top - bottom) * (high - loss)) / (high - low || 1);

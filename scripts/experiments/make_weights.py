@@ -22,6 +22,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -54,6 +55,9 @@ MAX_PACKAGED = 3_000_000  # bytes: a wheel is to have less than 4 MB
 IMAGES = 10_000  # that each file is measured with
 WRITTEN_BY_HAND = ("clothing.md", "trials.md")
 RAREST = "The rarest class is the one that the classifier sees least, with its share of the images."
+REFERENCES = (
+    "Each table's reference lines were measured with it: where a network is trained, they differ by chance."
+)
 # The training images of a Fashion-MNIST that is shuffled and divided anew.
 RESPLIT = "c8e3e31d3e32bf09"
 ON_RESPLIT = """
@@ -316,7 +320,7 @@ def readme() -> str:
     """The text of weights/README.md: but for those in `WRITTEN_BY_HAND`, no figure in it is typed by hand."""
     sections = [section(example) for example in EXAMPLES.values() if example.weights]
     columns = explanation([*COLUMNS.values(), "confirmed"])
-    sections.append(f"## The columns\n\n```\n{columns}\n```\n\n{RAREST}\n")
+    sections.append(f"## The columns\n\n```\n{columns}\n```\n\n{RAREST} {REFERENCES}\n")
     notes = [WEIGHTS / name for name in WRITTEN_BY_HAND]
     sections += [path.read_text() for path in notes if path.exists()]
     listed = sorted(path for path in WEIGHTS.iterdir() if path.is_file() and path.suffix != ".md")
@@ -371,8 +375,8 @@ and, after each cut-off, `python -m clothinggan.resume`.
 
 {table(report)}
 
-{report["images"]:,} images each, by `evaluate`; the best file by FCD is **{report["best"]["fcd"]}**,
-by 'told apart' **{report["best"].get("told_apart", "not measured")}**. Training
+{report["images"]:,} images each, by `evaluate`; the best by FCD is {best(report, "fcd")},
+by 'told apart' {best(report, "told_apart")}. Training
 images and uniform noise in place of generated ones show what to aim at, and what is worthless.
 [What the columns say](#the-columns); all numbers: `{example.path("evaluation.json").name}`.
 
@@ -387,17 +391,26 @@ images and uniform noise in place of generated ones show what to aim at, and wha
 COLUMNS = {name: title for name, (title, _) in COLUMNS_OF_EVALUATE.items() if name != "confidence"}
 
 
+def best(report: dict, column: str) -> str:
+    """The files whose number is as good as the best one's, to the digits that the table shows."""
+    if column not in report["best"]:
+        return "not measured"
+    shown = {
+        line["name"]: COLUMNS_OF_EVALUATE[column][1](SimpleNamespace(**line)) for line in report["files"]
+    }
+    return " and ".join(
+        f"**{name}**" for name, number in shown.items() if number == shown[report["best"][column]]
+    )
+
+
 def table(report: dict) -> str:
     """The evaluation as a Markdown table."""
-    shares = ("told_apart", "gan_train")
     rows = []
     for line in [*report["files"], *report["references"]]:
-        numbers = [line.get(column) for column in COLUMNS]
+        scores = SimpleNamespace(**line)
         cells = [
-            "" if number is None else f"{number:.1%}" if column in shares else f"{number:.3f}"
-            for column, number in zip(COLUMNS, numbers, strict=True)
+            "" if line.get(column) is None else COLUMNS_OF_EVALUATE[column][1](scores) for column in COLUMNS
         ]
-        cells[1] = f"{1000 * line['kcd']:.3f}"
         rarest = min(range(10), key=line["class_shares"].__getitem__)
         share_of_rarest = f"{line['class_shares'][rarest]:.1%} {report['classes'][rarest]}"
         confirmed = [share for share in line["confirmed"] if share is not None]
