@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import signal
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import CORES, ONEDNN_IS_OFF, SMALL_BATCHES, fork, start, stranger, wait_for, wait_for_words
+from conftest import CORES, ONEDNN_IS_OFF, SMALL_BATCHES, fork, stranger, wait_for, wait_for_words
 from crash_test import differences
 from forked_commands import run_forked
 
@@ -46,9 +45,10 @@ def test_a_run_in_bfloat16_goes_on_in_it_to_the_bit(tmp_path):
 
 
 RUN_AND_RESUME = """
-import sys
+import os, sys
 from clothinggan import resume, train
-options = sys.argv[1:]
+cores, *options = sys.argv[1:]
+os.sched_setaffinity(0, map(int, cores.split()))
 sys.exit(
     train.main([*options, "--out", "whole"]) or resume.main(["--weights", "whole/clothingGANepoch1.h5"])
 )
@@ -59,12 +59,8 @@ sys.exit(
 @pytest.mark.skipif(not CORES, reason="here a test has all cores already")
 def test_it_goes_on_to_the_bit_on_all_cores_too(few_garments, tmp_path):
     options = ["--data", few_garments, "--batch-size", "64", "--epochs", "2", "--save-every", "1"]
-    process = start(
-        *[sys.executable, "-c", RUN_AND_RESUME, *options],
-        preexec_fn=lambda: os.sched_setaffinity(0, CORES),
-    )
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+    done = run_forked("-c", RUN_AND_RESUME, " ".join(map(str, CORES)), *options)
+    assert done.returncode == 0, done.stderr
     assert differences(tmp_path / "clothingGANepoch2.h5", tmp_path / "whole" / "clothingGANepoch2.h5") == []
     assert read_checkpoint(tmp_path / "clothingGANepoch2.h5").record.threads == len(CORES)
 

@@ -2,8 +2,8 @@
 
 A command imports TensorFlow first, which takes longer than all that most tests have it do. In everything else
 such a process is like one that a shell starts: it has arguments, environment, folder, output, signals and an
-exit status of its own. What TensorFlow reads when it is imported (`TF_ENABLE_ONEDNN_OPTS`, how many threads)
-it has from the process that asked for the first one.
+exit status of its own, and as many threads as its environment asks for. What TensorFlow reads when it is
+imported, such as `TF_ENABLE_ONEDNN_OPTS`, it has from the process that asked for the first one.
 """
 
 import contextlib
@@ -143,6 +143,9 @@ def _run(
         writer.close()
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    threading_of_tensorflow = sys.modules["tensorflow"].config.threading
+    threading_of_tensorflow.set_inter_op_parallelism_threads(0)  # To be decided anew, by this environment.
+    threading_of_tensorflow.set_intra_op_parallelism_threads(0)
     how, what, *arguments = words
     sys.argv = [how, *arguments]
     if how == "-c":

@@ -15,7 +15,8 @@ have become, as a stranger's would have.
 Each case goes through what the commands do: `read_checkpoint`, with its limits and its child process, then
 building the generator and drawing two images; or `data.sources.load`. One thing differs, for speed: the child
 that parses HDF5 is forked from a process that has imported h5py already, where the command starts a new
-Python. It runs the same function under the same limits. One .h5 in `COMMAND_EVERY`, and the last, is given to
+Python, and a command from one that has imported TensorFlow. They run the same functions under the same
+limits. One .h5 in `COMMAND_EVERY`, and the last, is given to
 a real command, `display` or `resume`, as well. Anything but a result or a ClothingGANError that names the
 file, or the folder of a picture, is a failure: another exception, an end of the process, more than
 `MAX_SECONDS`, or a file that is written beside the case or into the folder that the process works in.
@@ -49,6 +50,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import h5py  # Imported here once for all the processes that are forked to parse.
 import numpy as np
+from forked_commands import run_forked
 from kept_results import Results
 from PIL import Image
 
@@ -385,15 +387,9 @@ def try_command(path: Path, name: str, images: Path) -> str:
             "display": ["--no-real", "--save", out],
             "resume": ["--more", "1", "--data", str(images), "--out", out],
         }
+        words = ["-m", f"clothinggan.{name}", "--weights", path, *options[name]]
         try:
-            done = subprocess.run(
-                [sys.executable, "-m", f"clothinggan.{name}", "--weights", str(path), *options[name]],
-                capture_output=True,
-                text=True,
-                timeout=_COMMAND_SECONDS,
-                check=False,
-                cwd=CHECKOUT,
-            )
+            done = run_forked(*words, timeout=_COMMAND_SECONDS, cwd=CHECKOUT)
         except subprocess.TimeoutExpired as error:
             raise Failure(f"{name} did not end in {_COMMAND_SECONDS:.0f} seconds") from error
     complaints = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]

@@ -3,7 +3,8 @@
     python scripts/robustness/other_processors.py --runs 100 --seed 0 --results other_processors.json
 
 One processor stands for several: TF_NUM_INTRAOP_THREADS says how many threads an operation has, and
-ONEDNN_MAX_CPU_ISA up to which instructions oneDNN may go, as on older processors. A run on a few
+ONEDNN_MAX_CPU_ISA up to which instructions oneDNN may go, as on older processors. Both are read when the
+first thing is computed, so the processes are forked from one that has imported TensorFlow. A run on a few
 drawn garments is ended at a random moment after its first save, with SIGKILL or SIGTERM; `resume`, told of
 other settings, must name both differences, and train to the end.
 """
@@ -21,6 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from checkout import CHECKOUT
+from forked_commands import ForkedProcess
 from kept_results import Results
 
 from clothinggan.checkpoint.file import read_checkpoint
@@ -80,19 +82,15 @@ def try_run(number: int, seed: int, folder: Path) -> dict[str, object]:
     return found
 
 
-def _start(arguments: list[object], threads: int, instructions: str) -> subprocess.Popen:
+def _start(arguments: list[object], threads: int, instructions: str) -> ForkedProcess:
     settings = {
         "TF_NUM_INTRAOP_THREADS": str(threads),
         "TF_ENABLE_ONEDNN_OPTS": "1",  # Without oneDNN its instructions are nobody's.
         "ONEDNN_MAX_CPU_ISA": instructions,
     }
-    return subprocess.Popen(
-        [sys.executable, "-m", f"clothinggan.{arguments[0]}", *map(str, arguments[1:])],
-        cwd=CHECKOUT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **settings},
+    command, *options = arguments
+    return ForkedProcess(
+        "-m", f"clothinggan.{command}", *options, cwd=CHECKOUT, env={**os.environ, **settings}
     )
 
 
