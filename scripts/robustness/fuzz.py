@@ -23,7 +23,6 @@ file, or the folder of a picture, is a failure: another exception, an end of the
 """
 
 import argparse
-import contextlib
 import copy
 import gzip
 import io
@@ -48,9 +47,10 @@ from checkout import CHECKOUT
 # Processes are forked here, which is not safe beside NumPy's threads.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import h5py  # Imported here once for all the processes that are forked to parse.
+import h5py
 import numpy as np
 from forked_commands import run_forked
+from forked_parsers import Parsers
 from kept_results import Results
 from PIL import Image
 
@@ -398,57 +398,6 @@ def try_command(path: Path, name: str, images: Path) -> str:
     return f"{name}: status {done.returncode}"
 
 
-# The child that parses, forked instead of started.
-
-
-class Parsers:
-    """Stands in for `subprocess` in `checkpoint.hdf5`: forks the child from a process without TensorFlow.
-
-    Must be made before TensorFlow is imported: the child's limit on memory counts what its parent maps.
-    """
-
-    TimeoutExpired = subprocess.TimeoutExpired
-
-    def __init__(self, folder: Path):
-        self._files = [folder / name for name in ("image", "stdout", "stderr")]  # as in _PARSERS_FILES
-        request, self._request = os.pipe()
-        self._answer, answer = os.pipe()
-        if os.fork() == 0:
-            os.close(self._request)
-            os.environ.update(hdf5._ENVIRONMENT)
-            with open(request) as requests, open(answer, "w") as answers:
-                for _ in requests:
-                    print(self._parse(), file=answers, flush=True)
-            os._exit(0)
-        os.close(request)
-        self._answers = open(self._answer)  # noqa: SIM115
-
-    def run(self, _: list[str], input: bytes, **keywords: object) -> subprocess.CompletedProcess:
-        """Does what `subprocess.run` does where `hdf5.parse` calls it."""
-        self._files[0].write_bytes(input)
-        os.write(self._request, b"parse\n")
-        if not select.select([self._answers], [], [], keywords["timeout"])[0]:
-            raise subprocess.TimeoutExpired("parse", keywords["timeout"])
-        status = int(self._answers.readline())
-        stdout, stderr = (path.read_bytes() for path in self._files[1:])
-        return subprocess.CompletedProcess([], status, stdout, stderr)
-
-    def _parse(self) -> int:
-        child = os.fork()
-        if child:
-            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        flags = [os.O_RDONLY, *[os.O_WRONLY | os.O_CREAT | os.O_TRUNC] * 2]
-        for number, (path, flag) in enumerate(zip(self._files, flags, strict=True)):
-            os.dup2(os.open(path, flag), number)
-        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
-        status = 255
-        with contextlib.suppress(BaseException):
-            status = hdf5.child_main()
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(status)
-
-
 # All cases.
 
 
@@ -467,7 +416,7 @@ def try_data_cases(numbers: range, seed: int, folder: Path) -> Iterator[tuple[in
 
 def try_h5_cases(numbers: range, seed: int, folder: Path) -> Iterator[tuple[int, str]]:
     """Tries the cases of these numbers; yields for each what came of it, twice where a command had it too."""
-    hdf5.subprocess = Parsers(folder)
+    hdf5.subprocess = Parsers()
     from clothinggan import environment
 
     environment.import_tensorflow()
@@ -510,10 +459,9 @@ def _reported(attempt: Callable[[Path], str], path: Path, prefix: str = "") -> s
 
 def _files(path: Path) -> set[str]:
     """What there is beside a file, and in the folder that this process works in."""
-    return {*os.listdir(path.parent), *os.listdir()} - _PARSERS_FILES
+    return {*os.listdir(path.parent), *os.listdir()}
 
 
-_PARSERS_FILES = {"image", "stdout", "stderr"}
 TRIALS = {"data": try_data_cases, "h5": try_h5_cases}
 _FAILED = "FAILED: "
 

@@ -13,7 +13,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import checkout  # noqa: F401
 import numpy as np
 
 from clothinggan.checkpoint import hdf5
