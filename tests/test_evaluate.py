@@ -90,7 +90,7 @@ def test_quick_leaves_out_what_trains_a_network(weights, capsys):
     said = capsys.readouterr().out
     assert "told apart" not in said
     assert "GAN-train" not in said
-    assert "precision, density: how many" in said
+    assert "precision: how many" in said
 
 
 def test_each_file_is_read_once(weights, monkeypatch, capsys):
