@@ -48,9 +48,9 @@ class ForkedProcess:
     ) -> None:
         readers, writers = zip(*(_FORKING.Pipe(duplex=False) for _ in range(2)), strict=True)
         self.args = [str(word) for word in words]
-        state = (self.args, dict(os.environ if env is None else env), str(cwd or os.getcwd()))
-        self._process = _FORKING.Process(target=_run, args=(*state, writers), daemon=True)
         with _ASKING:
+            state = (self.args, dict(os.environ if env is None else env), str(cwd or os.getcwd()))
+            self._process = _FORKING.Process(target=_run, args=(*state, writers), daemon=True)
             with _as_what_forks():
                 forkserver.ensure_running()
             self._process.start()
