@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import benchmark_epoch
 import pytest
 from benchmark import milliseconds
 
@@ -52,3 +53,15 @@ def test_the_profile_accounts_for_all_of_the_steps_operations(tmp_path):
     assert whole["flops"] == limit["flops"] == sum(part["flops"] for part in parts)
     assert all(part["seconds"] > 0 for part in [whole, limit, *parts])
     assert {part["part"] for part in parts} <= cells(report)
+
+
+def test_an_epoch_is_told_in_its_parts():
+    found = benchmark_epoch.measure("swift", steps=2, rounds=1)
+    assert all(len(seconds) == 1 and seconds[0] > 0 for seconds in found.values())
+
+
+def test_parts_of_an_epoch_are_shares_of_a_whole_step():
+    found = {"alone": [0.02], "inside": [0.03, 0.03, 9], "around": [0.01], "report": [0.5]}
+    said = benchmark_epoch.report("swift", found)
+    assert {"20.0", "50.0%", "30.0", "75.0%", "10.0", "25.0%"} <= cells(said)
+    assert "takes 0.50 s" in said
