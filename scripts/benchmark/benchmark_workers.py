@@ -339,10 +339,10 @@ def set_up_our_generation(settings: Settings) -> Work:
     generator = make_gan(settings.preset, "float32").generator
     from clothinggan.models import draw_latent_vectors, generate
 
-    latent_vectors = draw_latent_vectors(settings.generate, generator.input_shape[-1], seed=0)
+    latent_vectors = draw_latent_vectors(settings.generate, generator, seed=0)
 
-    def work() -> None:
-        generate(generator, latent_vectors)
+    def work() -> dict[str, int]:
+        return {"images": len(generate(generator, latent_vectors))}
 
     return work
 
@@ -354,7 +354,7 @@ def set_up_predict(batch_size: int | None) -> Callable[[Settings], Work]:
         from clothinggan.models import build_networks, draw_latent_vectors
 
         generator, _ = build_networks(settings.preset, seed=0)
-        latent_vectors = draw_latent_vectors(settings.generate, generator.input_shape[-1], seed=0)
+        latent_vectors = draw_latent_vectors(settings.generate, generator, seed=0)
 
         def work() -> None:
             generator.predict(latent_vectors, batch_size=batch_size, verbose=0)

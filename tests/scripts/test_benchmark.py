@@ -8,6 +8,8 @@ from pathlib import Path
 import benchmark_epoch
 import pytest
 from benchmark import milliseconds
+from benchmark_workers import set_up_our_generation
+from workload import Settings
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark" / "benchmark.py"
 
@@ -65,3 +67,7 @@ def test_parts_of_an_epoch_are_shares_of_a_whole_step():
     said = benchmark_epoch.report("swift", found)
     assert {"20.0", "50.0%", "30.0", "75.0%", "10.0", "25.0%"} <= cells(said)
     assert "takes 0.50 s" in said
+
+
+def test_a_design_that_draws_classes_generates_too():
+    assert set_up_our_generation(Settings("swift", 2, 4, 1))() == {"images": 4}
