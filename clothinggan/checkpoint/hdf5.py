@@ -66,19 +66,15 @@ def parse(image: bytes, path: Path) -> Contents:
         ClothingGANError: If they are not a sound HDF5 file within the limits, or lead out of the file.
     """
     package_folder = str(Path(__file__).resolve().parents[2])
+    command = [sys.executable, "-c", _CHILD, *sys.path, package_folder]
     try:
-        child = subprocess.run(
-            [sys.executable, "-c", _CHILD, *sys.path, package_folder],
-            input=image,
-            capture_output=True,
-            timeout=WALL_SECONDS,
-            env={**os.environ, **_ENVIRONMENT},
-            # Ctrl-C in the terminal goes to every process of the group; this one ends with its parent's pipe.
-            start_new_session=True,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ClothingGANError(f"{path} is damaged: reading it never ends") from error
+        child = _run_child(command, image)
+    except subprocess.TimeoutExpired:
+        # Of a process that was stopped meanwhile, as by Ctrl-Z, the time has run out though nothing is wrong.
+        try:
+            child = _run_child(command, image)
+        except subprocess.TimeoutExpired as error:
+            raise ClothingGANError(f"{path} is damaged: reading it never ends") from error
     said = child.stderr.decode(errors="replace").strip().splitlines() or [""]
     if child.returncode == _REFUSED:
         raise ClothingGANError(f"{path} {said[-1]}")
@@ -93,6 +89,19 @@ def parse(image: bytes, path: Path) -> Contents:
         arrays = {name.removeprefix("/"): members[name] for name in members.files}
     attributes = json.loads(arrays.pop(_ATTRIBUTES).tobytes())
     return Contents(arrays, attributes)
+
+
+def _run_child(command: list[str], image: bytes) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        command,
+        input=image,
+        capture_output=True,
+        timeout=WALL_SECONDS,
+        env={**os.environ, **_ENVIRONMENT},
+        # Ctrl-C in the terminal goes to every process of the group; this one ends with its parent's pipe.
+        start_new_session=True,
+        check=False,
+    )
 
 
 class _Refused(Exception):

@@ -89,6 +89,20 @@ def test_a_parser_that_cannot_start_is_no_fault_of_the_file(tmp_path, monkeypatc
         hdf5.parse(b"", tmp_path / "x.h5")
 
 
+def test_a_parser_whose_time_ran_out_once_is_tried_again(parse, monkeypatch):
+    # As where the process was stopped meanwhile.
+    seconds = iter([0.001, hdf5.WALL_SECONDS])
+    run = hdf5._run_child
+
+    def within_other_seconds(*arguments):
+        monkeypatch.setattr(hdf5, "WALL_SECONDS", next(seconds))
+        return run(*arguments)
+
+    monkeypatch.setattr(hdf5, "_run_child", within_other_seconds)
+    assert list(parse(lambda file: file.create_dataset("x", data=[1])).arrays) == ["x"]
+    assert list(seconds) == []
+
+
 def test_a_parser_that_never_ends_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(hdf5, "WALL_SECONDS", 0.01)
     with pytest.raises(ClothingGANError, match="never ends"):
