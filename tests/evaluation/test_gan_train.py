@@ -52,9 +52,8 @@ def test_copies_of_real_images_teach_as_well_as_these(train, test, of_real):
 
 @pytest.mark.usefixtures("few_steps")
 def test_noise_teaches_nothing(train, test):
-    assert (
-        gan_train_accuracy(train[0][:1000], train[1][:1000], *test).accuracy > 0.4
-    )  # As many real images do.
+    # As many real images do.
+    assert gan_train_accuracy(train[0][:1000], train[1][:1000], *test).accuracy > 0.4
     noise = np.random.default_rng(0).random((1000, 28, 28), np.float32)
     assert gan_train_accuracy(noise, train[1][:1000], *test).accuracy < 0.3
 

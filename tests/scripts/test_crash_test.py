@@ -5,7 +5,6 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)  # Half a dozen processes, each of which imports TensorFlow.
 def test_two_kills_lose_nothing(tmp_path, monkeypatch):
     # Both kills come within the first three epochs.
     monkeypatch.setattr(crash_test, "LAST_EPOCH", 4)

@@ -203,6 +203,13 @@ def test_the_packages_generator_is_the_examples_to_one_level_of_grey(
     assert np.abs(images[0] - images[1]).max() <= 1 / 255
 
 
+def test_files_that_are_as_good_to_the_digits_shown_are_best_together(script):
+    lines = {"a": 0.5884, "b": 0.5881, "c": 0.61}
+    files = [{"name": n, "told_apart": share, "told_apart_error": 0.005} for n, share in lines.items()]
+    assert script.best({"files": files, "best": {"told_apart": "b"}}, "told_apart") == "**a** and **b**"
+    assert script.best({"files": files, "best": {}}, "told_apart") == "not measured"
+
+
 def test_numbers_are_rounded_to_so_many_bits(script):
     numbers = np.random.default_rng(0).normal(size=1_000).astype(np.float32)
     rounded = script.rounded(numbers, 12)
