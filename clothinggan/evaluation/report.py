@@ -16,8 +16,9 @@ FCD, KCD: Fréchet and kernel distance (KCD times 1000, with its standard error)
   classifier. They are not Inception FID and KID, and compare only with numbers from the same classifier,
   the same test images and as many generated ones. Lower is better.""",
     ("precision", "density", "recall", "coverage"): """\
-precision: how many generated images look real; density: the same, counted by how many real ones each is
-  near to, about 1 for real images. recall, coverage: how much of what is real they cover.""",
+precision: how many generated images look real; more than of training images is more typical, not better.
+  density: the same, counted by how many real ones each is near to, about 1 for real images. recall,
+  coverage: how much of what is real they cover.""",
     ("sure",): "sure: the classifier's mean certainty.",
     ("near", "copies"): """\
 near: median distance to the nearest training image, divided by that of unseen test images; far below 1,
@@ -49,16 +50,16 @@ COLUMNS: dict[str, tuple[str, Callable[[Scores], str]]] = {
     "nearness": ("near", lambda s: f"{s.nearness:.3f}"),
     "copies": ("copies", lambda s: f"{s.copies:.1%}"),
 }
-# What is better where one can say so: more of this.
-BETTER: dict[str, Callable[[float], float]] = {
-    "fcd": lambda value: -value,
-    "kcd": lambda value: -value,
-    "told_apart": lambda value: -abs(value - 0.5),
-    "gan_train": lambda value: value,
-    "precision": lambda value: value,
-    "recall": lambda value: value,
-    "density": lambda value: -abs(value - 1),
-    "coverage": lambda value: value,
+# What is better where one can say so: more of this, of a score and that of training images in its place.
+BETTER: dict[str, Callable[[float, float], float]] = {
+    "fcd": lambda score, _: -score,
+    "kcd": lambda score, _: -score,
+    "told_apart": lambda score, _: -abs(score - 0.5),
+    "gan_train": lambda score, _: score,
+    "precision": lambda score, of_training: -abs(score - of_training),  # Above it is more typical, no better.
+    "recall": lambda score, _: score,
+    "density": lambda score, _: -abs(score - 1),
+    "coverage": lambda score, _: score,
 }
 MAX_CLASS_COLUMNS = 16  # of the tables of classes
 MAX_CLASS_LINES = 40
@@ -96,7 +97,7 @@ class Report:
 
     Attributes:
         lines: One for each file.
-        references: Training images, and noise, in the place of generated images.
+        references: Training images, and then noise, in the place of generated images.
         source: Where the real images come from.
         count: How many images were compared with as many real ones.
         quick: Whether what trains a network was left out.
@@ -116,8 +117,12 @@ class Report:
 
     def best(self, column: str) -> Line | None:
         """Returns the line that is best by a column of `BETTER`; None where it is not measured."""
-        measured = [line for line in self.lines if getattr(line.scores, column) is not None]
-        return max(measured, key=lambda line: BETTER[column](getattr(line.scores, column)), default=None)
+        of_training = getattr(self.references[0].scores, column)
+        return max(
+            (line for line in self.lines if getattr(line.scores, column) is not None),
+            key=lambda line: BETTER[column](getattr(line.scores, column), of_training),
+            default=None,
+        )
 
     def as_table(self) -> str:
         """Returns the measures as tables for a terminal, with what their columns are."""

@@ -385,8 +385,8 @@ STEPS = {
         set_up_ours("float32", plain=True),
     ),
     "keras": Variant("Keras, a `train_step` and its defaults", "float32", rivals.set_up_keras),
-    "origin": Variant(
-        "the origin's loop, Keras 2", "float32", rivals.set_up_origin, needs="tf_keras", only="clothing"
+    "tutorial": Variant(
+        "the loop of tutorials, Keras 2", "float32", rivals.set_up_tutorial, needs="tf_keras", only="clothing"
     ),
     **{
         f"torch-{precision}": Variant(

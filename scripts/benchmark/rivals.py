@@ -121,8 +121,11 @@ def set_up_keras(settings: Settings) -> Work:
 # Keras 2.
 
 
-def set_up_origin(settings: Settings) -> Work:
-    """The loop of `clothing`'s origin, as the tutorials of its time write it, on Keras 2 and its defaults."""
+def set_up_tutorial(settings: Settings) -> Work:
+    """`clothing` in the loop that tutorials of its origin's time have, on Keras 2 and its defaults.
+
+    The origin itself hands the real and the fake images over in one call, and 256 latent vectors.
+    """
     import numpy as np
     from tf_keras import Sequential, layers, optimizers
 

@@ -308,8 +308,9 @@ def measure(data: str, paths: list[Path], before: dict | None) -> dict:
         line["name"] = Path(line["name"]).name
     if before and before["classifier"] == report["classifier"]:
         report["files"] = before["files"] + report["files"]
+    of_training = report["references"][0]
     report["best"] = {
-        column: max(measured, key=lambda line: better(line[column]))["name"]
+        column: max(measured, key=lambda line: better(line[column], of_training[column]))["name"]
         for column, better in BETTER.items()
         if (measured := [line for line in report["files"] if line.get(column) is not None])
     }
@@ -375,10 +376,9 @@ and, after each cut-off, `python -m clothinggan.resume`.
 
 {table(report)}
 
-{report["images"]:,} images each, by `evaluate`; the best by FCD is {best(report, "fcd")},
-by 'told apart' {best(report, "told_apart")}. Training
-images and uniform noise in place of generated ones show what to aim at, and what is worthless.
-[What the columns say](#the-columns); all numbers: `{example.path("evaluation.json").name}`.
+{report["images"]:,} images each, by `evaluate`{said_of_best(report)}. Training
+images in place of generated ones show what to aim at (but in `near` and `copies`, where they are what a copyist would
+have), and uniform noise what is worthless. [What the columns say](#the-columns); all numbers: `{example.path("evaluation.json").name}`.
 
 ![generated images]({example.path("generated.png").name}) ![losses]({example.path("losses.png").name})
 
@@ -389,6 +389,13 @@ images and uniform noise in place of generated ones show what to aim at, and wha
 
 # What the table shows of an evaluation, by the names in its JSON.
 COLUMNS = {name: title for name, (title, _) in COLUMNS_OF_EVALUATE.items() if name != "confidence"}
+
+
+def said_of_best(report: dict) -> str:
+    """Which files are best, where there is more than one to choose from."""
+    if len(report["files"]) == 1:
+        return ""
+    return f"; the best by FCD is {best(report, 'fcd')}, by 'told apart' {best(report, 'told_apart')}"
 
 
 def best(report: dict, column: str) -> str:

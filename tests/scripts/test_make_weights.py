@@ -210,6 +210,10 @@ def test_files_that_are_as_good_to_the_digits_shown_are_best_together(script):
     assert script.best({"files": files, "best": {}}, "told_apart") == "not measured"
 
 
+def test_of_a_single_file_it_is_not_said_that_it_is_the_best(script):
+    assert script.said_of_best({"files": [{"name": "a", "fcd": 1.0}], "best": {"fcd": "a"}}) == ""
+
+
 def test_numbers_are_rounded_to_so_many_bits(script):
     numbers = np.random.default_rng(0).normal(size=1_000).astype(np.float32)
     rounded = script.rounded(numbers, 12)

@@ -1,0 +1,31 @@
+"""Which file is called the best of a column."""
+
+import dataclasses
+
+import pytest
+
+from clothinggan.evaluation.evaluator import Scores
+from clothinggan.evaluation.report import Line, Report
+
+NUMBERS = dict.fromkeys((field.name for field in dataclasses.fields(Scores)), 0.5)
+SCORES = Scores(**(NUMBERS | {"class_shares": [], "confirmed": []}))
+
+
+def report(column, of_training, **of_files):
+    def line(name, score):
+        return Line(name, None, dataclasses.replace(SCORES, **{column: score}))
+
+    files = [line(name, score) for name, score in of_files.items()]
+    return Report(files, [line("training images", of_training)], "images", 10, False, (), "eyes", "eyes")
+
+
+@pytest.mark.parametrize(
+    ("column", "best"),
+    [("fcd", "low"), ("recall", "high"), ("precision", "middle"), ("density", "high"), ("told_apart", "low")],
+)
+def test_the_best_is_the_nearest_to_what_real_images_have(column, best):
+    assert report(column, 0.8, low=0.6, middle=0.79, high=0.95).best(column).name == best
+
+
+def test_of_what_was_not_measured_nothing_is_best():
+    assert report("gan_train", 0.8, a=None).best("gan_train") is None
