@@ -180,8 +180,8 @@ def fit(
         resume: A folder or a file of a run to go on with, in place of training anew.
         generator: A network of your own in the place of the design's: latent vectors (n, k) to images
             (n, 28, 28, 1); for a design that learns with labels the last of the k numbers are the class. It
-            is built of Keras's own layers. A copy of it is trained, all of its layers; `run.generator` is that copy, or its
-            average where the design averages.
+            is built of Keras's own layers. A copy of it is trained, all of its layers; `run.generator` is
+            that copy, or its average where the design averages.
         discriminator: The same: images (n, 28, 28, 1) to a probability, or for a design that learns with
             labels to one for each class; it ends in a sigmoid.
         callbacks: Keras callbacks of your own; their `model` is the GAN.

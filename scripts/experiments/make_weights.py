@@ -377,8 +377,9 @@ and, after each cut-off, `python -m clothinggan.resume`.
 {table(report)}
 
 {report["images"]:,} images each, by `evaluate`{said_of_best(report)}. Training
-images in place of generated ones show what to aim at (but in `near` and `copies`, where they are what a copyist would
-have), and uniform noise what is worthless. [What the columns say](#the-columns); all numbers: `{example.path("evaluation.json").name}`.
+images in place of generated ones show what to aim at (but in `near` and `copies`, where they are what a
+copyist would have), and uniform noise what is worthless.
+[What the columns say](#the-columns); all numbers: `{example.path("evaluation.json").name}`.
 
 ![generated images]({example.path("generated.png").name}) ![losses]({example.path("losses.png").name})
 

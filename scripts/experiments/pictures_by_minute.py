@@ -1,6 +1,6 @@
-"""Draws what designs have learned after the same minutes of training, side by side.
+"""Draws what designs have learned after the same minutes of training, and what their examples draw.
 
-    python scripts/experiments/pictures_by_minute.py --data fashion_mnist --minutes 1 5 20 60
+    python scripts/experiments/pictures_by_minute.py --data fashion_mnist --minutes 1 5
 
 Each design trains by `train` and `resume` alone, in runs/minutes/. A run is stopped (SIGTERM) at each of the
 minutes, its latest file is set aside, drawn and measured, and `resume` goes on. The seconds are those that
@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from checkout import CHECKOUT
+from make_weights import EXAMPLES
 from matplotlib.figure import Figure
 
 from clothinggan import environment, files
@@ -106,8 +107,8 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default=sources.default_source(), help="as for train")
-    parser.add_argument("--minutes", type=minutes_of_training, nargs="+", default=[1, 5, 20, 60])
-    parser.add_argument("--models", choices=list(PRESETS), nargs="+", default=["swift", "clothing"])
+    parser.add_argument("--minutes", type=minutes_of_training, nargs="+", default=[1, 5])
+    parser.add_argument("--models", choices=list(EXAMPLES), nargs="+", default=["swift", "clothing"])
     parser.add_argument("--runs", type=Path, default=Path("runs/minutes"), help="where the runs' files are")
     parser.add_argument("--picture", type=Path, default=PICTURE, help="what to write (default: %(default)s)")
     arguments = parser.parse_args()
@@ -117,13 +118,15 @@ def main() -> int:
 
     dataset = sources.load(arguments.data)
     judge = Evaluator(dataset)
-    columns, rows = len(arguments.minutes), len(arguments.models)
+    columns, rows = len(arguments.minutes) + 1, len(arguments.models)
     figure = Figure(figsize=(3 * columns, 3.3 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for model, row in zip(arguments.models, grid, strict=True):
-        for minutes, axes in zip(sorted(arguments.minutes), row, strict=True):
-            folder = arguments.runs / model
-            file = train_until(PRESETS[model], dataset, folder, minutes)
+        folder = arguments.runs / model
+        found = [
+            train_until(PRESETS[model], dataset, folder, minutes) for minutes in sorted(arguments.minutes)
+        ]
+        for file, axes in zip([*found, read_checkpoint(EXAMPLES[model].weights)], row, strict=True):
             images, _ = draw_images(file, restore_generator(file), judge.count, seed=0)
             fcd = judge.brief_scores(images)["fcd"]
             said = f"{file.title}: FCD {fcd:.2f}"
