@@ -9,6 +9,7 @@ the run counts itself: from the first step, with its reports. Run it again after
 
 import argparse
 import contextlib
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,7 @@ from clothinggan.titles import trained_seconds
 PICTURE = CHECKOUT / "weights" / "pictures" / "minutes.png"
 IMAGES = 25
 LONGEST_STEP = 15  # seconds
+TERMINATED = 128 + signal.SIGTERM
 
 
 def minutes_of_training(text: str) -> float:
@@ -97,7 +99,7 @@ def train(command: str, preset: Preset, source: str, folder: Path, seconds: floa
     finally:  # At a signal to this process too.
         process.terminate()
         process.communicate()
-    if process.returncode != options.INTERRUPTED:
+    if process.returncode != TERMINATED:
         raise ClothingGANError(f"training ended with status {process.returncode}")
 
 
