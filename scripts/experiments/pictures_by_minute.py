@@ -131,10 +131,9 @@ def main() -> int:
         for file, axes in zip([*found, read_checkpoint(EXAMPLES[model].weights)], row, strict=True):
             images, _ = draw_images(file, restore_generator(file), judge.count, seed=0)
             fcd = judge.brief_scores(images)["fcd"]
-            said = f"{file.title}: FCD {fcd:.2f}"
-            print(f"{said}, step {file.record.step}", flush=True)
+            print(f"{file.title}: FCD {fcd:.2f}, step {file.record.step}", flush=True)
             draw_tiles(axes, images[:IMAGES], file.class_names)
-            axes.set_title(said, fontsize=9)
+            axes.set_title(f"{file.title}\nFCD {fcd:.2f}", fontsize=9)
     save_png(figure, arguments.picture)
     print(arguments.picture)
     return 0
