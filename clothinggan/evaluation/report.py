@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -65,6 +65,18 @@ MAX_CLASS_COLUMNS = 16  # of the tables of classes
 MAX_CLASS_LINES = 40
 
 
+def best_of(column: str, scores: Sequence[float | None], of_training: float | None) -> int | None:
+    """Returns which of these is best by a column of `BETTER`: its place; None where none was measured.
+
+    Args:
+        column: The column.
+        scores: Those of the files; None for one that was not measured.
+        of_training: That of training images in the place of generated ones.
+    """
+    measured = [place for place, score in enumerate(scores) if score is not None]
+    return max(measured, key=lambda place: BETTER[column](scores[place], of_training), default=None)
+
+
 def explanation(titles: Collection[str]) -> str:
     """Returns what the columns of these titles say."""
     return "\n".join(text for about, text in EXPLANATIONS.items() if not set(about).isdisjoint(titles))
@@ -117,12 +129,9 @@ class Report:
 
     def best(self, column: str) -> Line | None:
         """Returns the line that is best by a column of `BETTER`; None where it is not measured."""
-        of_training = getattr(self.references[0].scores, column)
-        return max(
-            (line for line in self.lines if getattr(line.scores, column) is not None),
-            key=lambda line: BETTER[column](getattr(line.scores, column), of_training),
-            default=None,
-        )
+        scores = [getattr(line.scores, column) for line in self.lines]
+        place = best_of(column, scores, getattr(self.references[0].scores, column))
+        return None if place is None else self.lines[place]
 
     def as_table(self) -> str:
         """Returns the measures as tables for a terminal, with what their columns are."""

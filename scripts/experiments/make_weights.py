@@ -42,7 +42,7 @@ from clothinggan.cli.options import INTERRUPTED, reporting_errors
 from clothinggan.data.sources import load
 from clothinggan.environment import import_tensorflow, processor_name
 from clothinggan.errors import ClothingGANError
-from clothinggan.evaluation.report import BETTER, explanation
+from clothinggan.evaluation.report import BETTER, best_of, explanation
 from clothinggan.evaluation.report import COLUMNS as COLUMNS_OF_EVALUATE
 from clothinggan.figures import load_timelapse, save_timelapse
 from clothinggan.presets import PRESETS, Preset
@@ -310,9 +310,10 @@ def measure(data: str, paths: list[Path], before: dict | None) -> dict:
         report["files"] = before["files"] + report["files"]
     of_training = report["references"][0]
     report["best"] = {
-        column: max(measured, key=lambda line: better(line[column], of_training[column]))["name"]
-        for column, better in BETTER.items()
-        if (measured := [line for line in report["files"] if line.get(column) is not None])
+        column: report["files"][place]["name"]
+        for column in BETTER
+        if (place := best_of(column, [line.get(column) for line in report["files"]], of_training[column]))
+        is not None
     }
     return report
 

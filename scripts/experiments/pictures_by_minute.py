@@ -31,7 +31,7 @@ from clothinggan.data.sources import Dataset
 from clothinggan.errors import ClothingGANError
 from clothinggan.evaluation.evaluator import Evaluator
 from clothinggan.figures import draw_tiles, save_png
-from clothinggan.presets import PRESETS, Preset
+from clothinggan.presets import Preset
 from clothinggan.signals import unwinding
 from clothinggan.titles import trained_seconds
 
@@ -124,11 +124,11 @@ def main() -> int:
     figure = Figure(figsize=(3 * columns, 3.3 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for model, row in zip(arguments.models, grid, strict=True):
-        folder = arguments.runs / model
+        example, folder = EXAMPLES[model], arguments.runs / model
         found = [
-            train_until(PRESETS[model], dataset, folder, minutes) for minutes in sorted(arguments.minutes)
+            train_until(example.preset, dataset, folder, minutes) for minutes in sorted(arguments.minutes)
         ]
-        for file, axes in zip([*found, read_checkpoint(EXAMPLES[model].weights)], row, strict=True):
+        for file, axes in zip([*found, read_checkpoint(example.weights)], row, strict=True):
             images, _ = draw_images(file, restore_generator(file), judge.count, seed=0)
             fcd = judge.brief_scores(images)["fcd"]
             print(f"{file.title}: FCD {fcd:.2f}, step {file.record.step}", flush=True)

@@ -23,7 +23,7 @@ def report(column, of_training, **of_files):
     ("column", "best"),
     [("fcd", "low"), ("recall", "high"), ("precision", "middle"), ("density", "high"), ("told_apart", "low")],
 )
-def test_the_best_is_the_nearest_to_what_real_images_have(column, best):
+def test_what_is_best_depends_on_the_column(column, best):
     assert report(column, 0.8, low=0.6, middle=0.79, high=0.95).best(column).name == best
 
 
