@@ -14,7 +14,7 @@ from clothinggan.checkpoint.record import Record
 from clothinggan.cli import options
 from clothinggan.data.classes import MAX_LISTED, find_class
 from clothinggan.data.sources import Dataset
-from clothinggan.errors import ClothingGANError, note, shown
+from clothinggan.errors import ClothingGANError, listed, note, shown
 from clothinggan.examples import locate_example
 from clothinggan.signals import unwinding
 
@@ -199,9 +199,8 @@ def _of_classes(found: Checkpoint, arguments: argparse.Namespace) -> str:
     names = _class_names(found, arguments)
     if not names:
         return ""
-    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     turns = ", in turns" if len(names) > 1 else ""
-    return f" of {shown(', '.join(names[:MAX_LISTED]))}{more}{turns}"
+    return f" of {listed(names, MAX_LISTED)}{turns}"
 
 
 def make_timelapse(arguments: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 ENOTSUPP = 524  # Linux's own 'not supported', which no program should see; network file systems answer it.
 _TASK = r"/job:\w+/replica:0/task:\d+"
@@ -74,6 +74,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
 def shown(text: object) -> str:
     """Returns a name, or somebody else's message, as one line that cannot drive the terminal."""
     return str(text) if str(text).isprintable() else repr(str(text))
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Returns names, or files with what is wrong with them, in one line: of many the first ones."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(shown, names[:most])) + more
 
 
 def first_line(error: BaseException) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from clothinggan.errors import ClothingGANError, shown
+from clothinggan.errors import ClothingGANError, listed, shown
 
 CLASS_NAMES = (
     "T-shirt/top",
@@ -97,11 +97,13 @@ def find_class(text: str, names: Sequence[str]) -> int:
     ]
     found = next((reading for reading in readings if wanted and reading), [])
     if len(found) > 1:
-        raise UnknownClassError(f"'{text}' may be any of {_listed([names[index] for index in found])}")
+        likely = listed([names[index] for index in found], MAX_LISTED)
+        raise UnknownClassError(f"'{text}' may be any of {likely}")
     if not found:
         near = _nearest(wanted, whole, words)
         meant = f"; did you mean {' or '.join(shown(names[index]) for index in near)}?" if near else ""
-        raise UnknownClassError(f"'{text}' is none of the {len(names)} classes: {_listed(names)}{meant}")
+        known = listed(names, MAX_LISTED)
+        raise UnknownClassError(f"'{text}' is none of the {len(names)} classes: {known}{meant}")
     return found[0]
 
 
@@ -119,9 +121,9 @@ def find_classes(asked: Iterable[str | int] | str | int, names: Sequence[str]) -
     for one in several:
         # As a text, it would be read as people write: -1 as 1.
         if not isinstance(one, str) and one < 0 and str(one) not in names:
-            raise UnknownClassError(f"{one} is none of the {len(names)} classes: {_listed(names)}")
+            raise UnknownClassError(f"{one} is none of the {len(names)} classes: {listed(names, MAX_LISTED)}")
     if not several:
-        raise UnknownClassError(f"no class is asked for; there are {_listed(names)}")
+        raise UnknownClassError(f"no class is asked for; there are {listed(names, MAX_LISTED)}")
     return [find_class(str(one), names) for one in several]
 
 
@@ -149,9 +151,3 @@ def _nearest(wanted: str, whole: Sequence[str], words: Sequence[Sequence[str]]) 
             forms.setdefault(form, index)
     near = difflib.get_close_matches(wanted, forms, n=3, cutoff=0.6)
     return list(dict.fromkeys(forms[form] for form in near))
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Returns names in a line, of many the first ones."""
-    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return ", ".join(shown(name) for name in names[:MAX_LISTED]) + more

@@ -13,7 +13,7 @@ import os
 import stat
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from clothinggan.data.arrays import SIZE
 from clothinggan.data.formats import MAX_IMAGES, Flaw
 from clothinggan.data.tree import File
 from clothinggan.environment import core_count
-from clothinggan.errors import shown
+from clothinggan.errors import listed
 from clothinggan.progress import show_progress
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff")
@@ -108,7 +108,7 @@ def read_pictures(folder: Path, files: Sequence[File], fit: str, invert: str) ->
     notes = list(layout.notes)
     if strangers := [file for file in files if not is_picture(file)]:
         kinds = "PNG, JPEG, GIF, BMP, WebP or TIFF"
-        notes.append(f"left out, being no {kinds}: {_named(['/'.join(file.parts) for file in strangers])}")
+        notes.append(f"left out, being no {kinds}: {_files_listed(strangers)}")
     decoded = _read_all(folder, [picture.file for picture in layout.pictures], fit)
     flaws = {
         "/".join(picture.file.parts): reason
@@ -116,7 +116,7 @@ def read_pictures(folder: Path, files: Sequence[File], fit: str, invert: str) ->
         if reason
     }
     if flaws:
-        lost = _named([f"{name} ({reason})" for name, reason in flaws.items()])
+        lost = listed([f"{name} ({reason})" for name, reason in flaws.items()], _NAMED)
         if len(flaws) > MAX_LEFT_OUT * len(layout.pictures):
             raise Flaw(f"{len(flaws):,} of {len(layout.pictures):,} pictures cannot be read: {lost}")
         notes.append(f"left out, {len(flaws):,} of {len(layout.pictures):,} pictures: {lost}")
@@ -186,12 +186,13 @@ def _arrange(files: list[File]) -> _Layout:
         of_test, more = _classified(inside[test], depth + 1, True)
         unknown = {picture.class_name for picture in of_test if picture.class_name} - set(names or ())
         if names and unknown:
-            lost = [picture for picture in of_test if picture.class_name in unknown]
-            more.append(f"left out, of no class in {training}/: {_listed(lost)}")
+            lost = _files_listed(picture.file for picture in of_test if picture.class_name in unknown)
+            more.append(f"left out, of no class in {training}/: {lost}")
             of_test = [picture for picture in of_test if picture.class_name not in unknown]
         pictures, notes = pictures + of_test, notes + more
-    if outside := [_Picture(file, None) for file in files if _folder(file, depth) not in used]:
-        notes.append(f"left out, outside {' and '.join(f'{name}/' for name in used)}: {_listed(outside)}")
+    if outside := [file for file in files if _folder(file, depth) not in used]:
+        folders = " and ".join(f"{name}/" for name in used)
+        notes.append(f"left out, outside {folders}: {_files_listed(outside)}")
     return _Layout(pictures, names, bool(test), tuple(notes))
 
 
@@ -221,7 +222,8 @@ def _classified(files: Sequence[File], depth: int, is_test: bool) -> tuple[list[
     outside = [picture for picture in pictures if picture.class_name is None]
     if not classified or not outside:
         return pictures, []
-    return classified, [f"left out, outside the folders that are classes: {_listed(outside)}"]
+    lost = _files_listed(picture.file for picture in outside)
+    return classified, [f"left out, outside the folders that are classes: {lost}"]
 
 
 def _class_name(folder: str | None) -> str | None:
@@ -238,13 +240,8 @@ def _class_names(pictures: Sequence[_Picture]) -> tuple[str, ...] | None:
     return tuple(sorted(names))
 
 
-def _listed(pictures: Sequence[_Picture]) -> str:
-    return _named(["/".join(picture.file.parts) for picture in pictures])
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return ", ".join(shown(name) for name in names[:_NAMED]) + more
+def _files_listed(files: Iterable[File]) -> str:
+    return listed(["/".join(file.parts) for file in files], _NAMED)
 
 
 def _held_out(classes: np.ndarray) -> np.ndarray:

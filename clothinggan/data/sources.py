@@ -28,7 +28,7 @@ from clothinggan.data.download import IDX_FILES, fetch_fashion_mnist
 from clothinggan.data.formats import Flaw, Npz, opened
 from clothinggan.data.tree import File, Role, find_files, role_of
 from clothinggan.environment import is_installed
-from clothinggan.errors import ClothingGANError, shown
+from clothinggan.errors import ClothingGANError, listed, shown
 
 SOURCES = (
     "fashion_mnist, sample, a folder of pictures or of IDX files, a CSV or an .npz with images of 28 by 28, "
@@ -152,7 +152,7 @@ class Dataset:
         else:
             raise ClothingGANError(
                 f"{shown(self.source)} has the class {shown(strangers[0])}, which is none of "
-                f"{shown(', '.join(names[:_LISTED]))}{' and others' if len(names) > _LISTED else ''}"
+                f"{listed(names, _LISTED)}"
             )
         numbers = numbers.astype(np.uint8 if len(names) <= 256 else np.uint16)
         test_labels = None if self.test_labels is None else numbers[self.test_labels]
@@ -544,9 +544,9 @@ def _read_npz(source: str, path: str, archive: Npz) -> _Content:
     if not found and len(archive.names) == 1:
         found["x_train"] = archive.names[0]
     if not found and archive.names:
-        listed = ", ".join(shown(name) for name in archive.names[:_LISTED])
+        names = listed(archive.names, _LISTED)
         raise Flaw(
-            f"holds no training images by its names ({listed}); save them as x_train, and labels as y_train"
+            f"holds no training images by its names ({names}); save them as x_train, and labels as y_train"
         )
     found |= {name: name for name in ("classes", "class_names") if name in archive.names}
     content = _Content(source, {})
