@@ -394,6 +394,12 @@ STEPS = {
         )
         for precision in ("float32", "bfloat16")
     },
+    "torch-compiled": Variant(
+        "PyTorch, channels last, compiled",
+        "float32",
+        rivals.set_up_torch("float32", compiled=True),
+        needs="torch",
+    ),
     "limit-float32": Variant("the limit: matrix products", "float32", set_up_limit("float32")),
     "limit-bfloat16": Variant("the limit: matrix products", "bfloat16", set_up_limit("bfloat16")),
 }

@@ -178,8 +178,8 @@ def set_up_tutorial(settings: Settings) -> Work:
 # PyTorch.
 
 
-def set_up_torch(precision: str) -> Callable[[Settings], Work]:
-    """The design in PyTorch: eager, channels last."""
+def set_up_torch(precision: str, compiled: bool = False) -> Callable[[Settings], Work]:
+    """The design in PyTorch, channels last: eager, or both networks through `torch.compile`."""
 
     def set_up(settings: Settings) -> Work:
         import torch
@@ -193,6 +193,9 @@ def set_up_torch(precision: str) -> Callable[[Settings], Work]:
         generator, discriminator = (network.to(memory_format=last) for network in networks)
         sizes = [sum(p.numel() for p in network.parameters()) for network in networks]
         require_sizes(settings, *sizes)
+        if compiled:  # In place: the average is of the weights alone.
+            for network in networks:
+                network.compile()
         # 'fused' is PyTorch's fastest form of Adam.
         g_optimizer, d_optimizer = (
             torch.optim.Adam(network.parameters(), lr=rate, betas=(preset.beta_1, 0.999), fused=True)

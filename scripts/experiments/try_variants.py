@@ -118,6 +118,56 @@ class Relativistic(GAN):
         return tf.reduce_sum(tf.nn.softplus(differences)) / tf.cast(total, tf.float32)
 
 
+class WeaklyClassed(GAN):
+    """The class loss counts for the generator a quarter of what it counts for the discriminator."""
+
+    share = 1.0
+
+    def _train_generator(self, *arguments: object) -> tf.Tensor:
+        self.share = 0.25
+        try:
+            return super()._train_generator(*arguments)
+        finally:
+            self.share = 1.0
+
+    def _class_loss(self, *arguments: object) -> tf.Tensor:
+        return self.share * super()._class_loss(*arguments)
+
+
+class Translated(GAN):
+    """The discriminator sees all images moved by up to 3 pixels each way (DiffAugment, Zhao et al., 2020)."""
+
+    FURTHEST = 3
+
+    def _train_discriminator(self, real: tf.Tensor, fakes: tf.Tensor, *arguments: object) -> tf.Tensor:
+        return super()._train_discriminator(self._moved(real, 1), self._moved(fakes, 2), *arguments)
+
+    def _train_generator(self, tape: tf.GradientTape, fakes: tf.Tensor, *arguments: object) -> tf.Tensor:
+        with tape:
+            moved = self._moved(fakes, 3)
+        return super()._train_generator(tape, moved, *arguments)
+
+    def _moved(self, images: tf.Tensor, use: int) -> tf.Tensor:
+        far = self.FURTHEST
+        step = tf.cast(self.generator_optimizer.iterations.value, tf.int64)
+        key = tf.stack([tf.constant(self.seed + 10_000, tf.int64), 4 * step + use])
+        shifts = tf.random.stateless_uniform((tf.shape(images)[0], 2), key, 0, 2 * far + 1, tf.int32)
+        padded = tf.pad(images, [[0, 0], [far, far], [far, far], [0, 0]])
+        for axis in (1, 2):
+            places = shifts[:, axis - 1 : axis] + tf.range(tf.shape(images)[axis])
+            padded = tf.gather(padded, places, axis=axis, batch_dims=1)
+        return padded
+
+
+class ShortMemory(GAN):
+    """Adam averages squared gradients over some 100 steps, not 1,000 (StyleGAN, Karras et al., 2019)."""
+
+    def __init__(self, *arguments: object):
+        super().__init__(*arguments)
+        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
+            optimizer.beta_2 = 0.99
+
+
 @dataclass(frozen=True)
 class Variant:
     """What differs from the design: values of its row in the presets' table, the generator, or the step."""
@@ -163,6 +213,12 @@ D = C | {"class_loss_for_generator": False}
 VARIANTS = {
     "the design": Variant(),
     "the design, dropout 0.1": Variant({"dropout": 0.1}),
+    "the design, a quarter of the class loss for the generator": Variant(
+        {"class_loss_for_generator": True}, gan=WeaklyClassed
+    ),
+    "the design, translated": Variant(gan=Translated),
+    "the design, second moments over 100 steps": Variant(gan=ShortMemory),
+    "the design, discriminator at twice the rate": Variant({"discriminator_learning_rate": 0.0032}),
     "the design, two convolutions at 14x14": Variant({"generator_filters": (96, 48, 48, 48)}),
     "A": replace(EARLIER_DESIGN, changes=A),
     "A, rates 0.0016 from 2,000": replace(EARLIER_DESIGN, changes=A | rates(0.0016, 2_000)),
