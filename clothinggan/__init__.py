@@ -12,7 +12,8 @@ import sys
 
 # `python -m` looks for every module in the folder that it is called in first, and this is somebody's own: a
 # queue.py there is not meant when Python's own is asked for. (Only until a command is found, argv begins so.)
-if sys.argv[:1] == ["-m"] and not getattr(sys.flags, "safe_path", False) and sys.path[:1] == [os.getcwd()]:
+_IS_COMMAND = sys.argv[:1] == ["-m"]
+if _IS_COMMAND and not getattr(sys.flags, "safe_path", False) and sys.path[:1] == [os.getcwd()]:
     del sys.path[0]
 
 from typing import TYPE_CHECKING
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
     from clothinggan.presets import PRESETS, Preset
 
 
+from clothinggan.dependencies import require_dependencies
 from clothinggan.tensorflow_settings import prepare_tensorflow
 from clothinggan.version import __version__
 
+if _IS_COMMAND:
+    require_dependencies()
 prepare_tensorflow()
 
 _HOMES = {

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, overload
 
 import numpy as np
 
-from clothinggan import environment, evaluate, train
+from clothinggan import environment, evaluate, files, train
 from clothinggan import resume as resume_command
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.cli.options import UsageError
@@ -304,8 +304,11 @@ def show(
     seed: int = 0,
     model: str | None = None,
     class_count: int | None = None,
+    save: StrPath | None = None,
 ) -> None:
-    """Shows 25 images that the generator of a file draws: in the notebook's cell, or in a window.
+    """Shows 25 images that the generator of a file draws: in the notebook's cell, in a window, or in a file.
+
+    Where there is neither a notebook nor a screen, they are written beside the file, and their path printed.
 
     Args:
         path: The file.
@@ -313,14 +316,20 @@ def show(
         seed: Decides the latent vectors.
         model: As for `draw`.
         class_count: As for `draw`.
+        save: A PNG file to write them to instead.
 
     Raises:
-        ClothingGANError: If the file cannot be used, or neither a cell nor a window is there.
+        ClothingGANError: If the file cannot be used, or the PNG file not be written.
     """
+    from clothinggan.export import picture_name
     from clothinggan.figures import GRID_IMAGES, draw_grid, present
 
+    if save is not None:
+        files.prepare_file(Path(save), "save")
     file, images, names = _draw(path, GRID_IMAGES, classes, seed, model, class_count)
-    present(draw_grid(images, file.title, names))
+    called = picture_name(file.path, names if classes is not None else (), seed)
+    place = file.path.with_name(f"{called}_shown.png") if save is None else Path(save)
+    present(draw_grid(images, file.title, names), place, place_is_given=save is not None)
 
 
 @_errors_in_keywords(model="model", classes="class_count")

@@ -51,14 +51,7 @@ def compare(arguments: argparse.Namespace) -> int:
         files.prepare_file(arguments.save, "--save")
     environment.import_tensorflow()
     from clothinggan.checkpoint.restore import draw_images, identify
-    from clothinggan.figures import (
-        GRID_IMAGES,
-        draw_comparison,
-        in_notebook,
-        present,
-        save_figure,
-        window_possible,
-    )
+    from clothinggan.figures import GRID_IMAGES, draw_comparison, present
 
     sheets, names = [], []
     for file in found:
@@ -66,11 +59,8 @@ def compare(arguments: argparse.Namespace) -> int:
         sheets.append(draw_images(described, generator, GRID_IMAGES, arguments.seed)[0])
         names.append(described.class_names)
     figure = draw_comparison(labels, [file.record.history for file in found], sheets, names)
-    if arguments.save or not (in_notebook() or window_possible()):
-        path = arguments.save or _default_place(arguments.runs, arguments.seed)
-        print(save_figure(figure, path, path_is_given=bool(arguments.save)))
-    else:
-        present(figure)
+    place = arguments.save or _default_place(arguments.runs, arguments.seed)
+    present(figure, place, place_is_given=bool(arguments.save))
     for label, file in zip(labels, found, strict=True):
         print(f"{label}: {shown(file.path)}, {file.record.position}")
     return 0
@@ -81,7 +71,7 @@ def _default_place(runs: Sequence[Path], seed: int) -> Path:
     names = [run.resolve().name if run.is_dir() else run.stem for run in runs]
     folder = runs[0] if runs[0].is_dir() else runs[0].parent
     # A colon, as of example:swift, not all systems know in names.
-    together = "_".join(names).replace(":", "-")[: options.MAX_NAME]
+    together = "_".join(names).replace(":", "-")[: files.MAX_NAME]
     return folder / f"comparison_{together}{f'_seed{seed}' if seed else ''}.png"
 
 

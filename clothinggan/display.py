@@ -356,12 +356,8 @@ def _images_of(dataset: Dataset, names: Sequence[str]) -> np.ndarray:
 
 def _called(found: Checkpoint, arguments: argparse.Namespace) -> str:
     """What pictures' names begin with: another for each request."""
-    parts = [shown(found.path.stem).replace(":", "-")]  # Of example:swift; not all systems know such names.
-    if arguments.classes:
-        parts += [export.in_a_file_name(found.class_names[number]) for number in _classes(found, arguments)]
-    if arguments.seed:
-        parts.append(f"seed{arguments.seed}")
-    return "_".join(parts)[: options.MAX_NAME]
+    asked = _class_names(found, arguments) if arguments.classes else ()
+    return export.picture_name(found.path, asked, arguments.seed)
 
 
 def _draw(
@@ -413,7 +409,7 @@ class Gallery:
         from clothinggan.figures import in_notebook, present, save_figure
 
         if self.folder is None and in_notebook():
-            present(figure)
+            present(figure, Path(name))
         if self.folder is not None:
             print(save_figure(figure, self.folder / name))
 

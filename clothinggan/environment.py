@@ -10,9 +10,9 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
+from clothinggan.dependencies import NEEDED, is_installed
 from clothinggan.errors import ClothingGANError
 from clothinggan.tensorflow_settings import prepare_tensorflow
 from clothinggan.version import __version__
@@ -22,16 +22,6 @@ _MOST_PARTS = 4
 # Keras imports these where they are installed, for parts of it that nothing here uses: half of its start-up.
 _FOR_OTHER_PARTS_OF_KERAS = ("matplotlib.pyplot", "pandas", "scipy", "sklearn")
 TENSORFLOW_BYTES = 1_280 * 2**20  # of address space, that its import takes
-_NEEDED = ("absl", "h5py", "keras", "matplotlib", "numpy", "PIL", "tensorflow")
-
-
-def is_installed(package: str) -> bool:
-    """Whether a package can be imported; a mere folder of its name cannot."""
-    try:
-        spec = find_spec(package)
-    except ValueError:  # It is there, but nobody says from where.
-        return True
-    return spec is not None and spec.origin is not None
 
 
 def import_tensorflow() -> None:
@@ -133,7 +123,7 @@ def warnings_end_nothing() -> Iterator[None]:
 
 def shadowing() -> Path | None:
     """Returns a file of the user's that is taken for a module of Python's, or for one that is needed here."""
-    names = {*sys.stdlib_module_names, *_NEEDED}
+    names = {*sys.stdlib_module_names, "absl", *NEEDED}
     for folder in map(Path, sys.path):
         if (folder / "os.py").exists() or folder.name in ("site-packages", "dist-packages"):
             break  # Python's own.

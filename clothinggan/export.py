@@ -3,7 +3,7 @@
 import logging
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clothinggan import files
-from clothinggan.environment import is_installed, standard_error_held_back
-from clothinggan.errors import ClothingGANError, first_line, reason
+from clothinggan.dependencies import is_installed
+from clothinggan.environment import standard_error_held_back
+from clothinggan.errors import ClothingGANError, first_line, reason, shown
 
 if TYPE_CHECKING:
     import keras
@@ -136,6 +137,15 @@ def _save_pictures(
         raise ClothingGANError(f"cannot write {folder}: {reason(error)}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def picture_name(weights: Path, classes: Iterable[str], seed: int) -> str:
+    """Returns what a picture's name begins with: another for each file, classes and seed asked for."""
+    parts = [shown(weights.stem).replace(":", "-")]  # Of example:swift; not all systems know such names.
+    parts += map(in_a_file_name, classes)
+    if seed:
+        parts.append(f"seed{seed}")
+    return "_".join(parts)[: files.MAX_NAME]
 
 
 def in_a_file_name(class_name: str) -> str:

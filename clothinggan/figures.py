@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageSequence
 
 from clothinggan import environment
-from clothinggan.errors import ClothingGANError, first_line, shown
+from clothinggan.errors import first_line, shown
 from clothinggan.files import atomic_write
 
 with environment.a_backend_that_is_there():
@@ -389,12 +389,17 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-def present(figure: Figure) -> None:
-    """Shows a figure: in the notebook's cell, else in a window.
+def present(figure: Figure, place: Path, place_is_given: bool = False) -> None:
+    """Shows a figure: in the notebook's cell, else in a window, else in a file, whose path is printed.
 
-    Raises:
-        ClothingGANError: If neither is there.
+    Args:
+        figure: The figure.
+        place: The file.
+        place_is_given: Whether the user named the file: then it is written, and nothing else is done.
     """
+    if place_is_given or not (in_notebook() or window_possible()):
+        print(save_figure(figure, place, place_is_given))
+        return
     if in_notebook():
         from IPython.display import Image as CellImage
         from IPython.display import display
@@ -403,11 +408,6 @@ def present(figure: Figure) -> None:
         _save(figure, content)
         display(CellImage(content.getvalue()))
         return
-    if not window_possible():
-        raise ClothingGANError(
-            f"there is neither a notebook nor a window to show images in ({why_no_window()}); write them to "
-            "files with python -m clothinggan.display --save FOLDER"
-        )
     import matplotlib.pyplot as plt
 
     content = io.BytesIO()

@@ -16,6 +16,7 @@ from pathlib import Path
 from clothinggan.errors import ENOTSUPP, ClothingGANError, note_once, reason, shown
 
 TEMPORARY = ".clothinggan-"
+MAX_NAME = 200  # characters of the name that a picture is given, without its ending
 # What is answered where there is no such call.
 _UNKNOWN_CALL = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, ENOTSUPP}
 # And where there is no renaming; but these may be meant of one file alone.

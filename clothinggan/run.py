@@ -115,8 +115,9 @@ class Run:
         return self.folder.last_saved
 
     def show(self) -> None:
-        """Shows the 25 images of the run's sheet: in the notebook's cell, or in a window."""
-        present(draw_sheet(self.gan, self.record))
+        """Shows the 25 images of the run's sheet: in the notebook's cell, in a window, or in a file."""
+        folder = self.folder.path if self.folder else Path()
+        present(draw_sheet(self.gan, self.record), folder / f"{self.record.preset}GAN_shown.png")
 
     def execute(
         self,

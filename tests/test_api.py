@@ -164,6 +164,21 @@ def test_images_are_drawn_of_the_classes_that_are_named(run):
         clothinggan.draw(run.path, 4, classes=["sneeker"])
 
 
+def test_without_a_cell_or_a_screen_images_are_shown_in_a_file(run, monkeypatch, capsys):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    run.show()
+    clothinggan.show(run.path, classes=["ankle boot"], seed=2)
+    clothinggan.show(run.path, save="given.png")
+    shown = capsys.readouterr().out.splitlines()[-3:]
+    assert [Path(line).name for line in shown] == [
+        "swiftGAN_shown.png",
+        "swiftGANepoch2_ankle-boot_seed2_shown.png",
+        "given.png",
+    ]
+    assert all(Path(line).read_bytes().startswith(b"\x89PNG") for line in shown)
+
+
 def generator_of_branches(size: int) -> keras.Model:
     """A graph with branches, whose layers no design has."""
     vector = keras.Input((size,))

@@ -12,8 +12,10 @@ import pytest
 from conftest import SMALL
 
 from clothinggan import environment, train
-from clothinggan.environment import is_installed
+from clothinggan.dependencies import is_installed
 from clothinggan.errors import ClothingGANError
+
+CHECKOUT = Path(__file__).parents[1]
 
 
 def test_importing_the_package_does_not_import_tensorflow():
@@ -37,6 +39,22 @@ def test_a_mere_folder_is_no_package(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(tmp_path))
     assert not is_installed("holiday_pictures")
     assert is_installed("numpy")
+
+
+@pytest.mark.parametrize("module", ["clothinggan.train", "clothinggan"])
+def test_a_python_without_what_is_needed_says_so_in_one_line(module):
+    # Without site-packages, as the system's Python is in a new terminal.
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", module, "train"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"clothinggan: error: {sys.executable} has no h5py, no keras,")
+    assert "activate" in line or "pip install" in line
 
 
 @pytest.mark.slow

@@ -27,7 +27,6 @@ from clothinggan.errors import ClothingGANError, explain, first_line, shown
 from clothinggan.presets import DEFAULT_PRESET, PRESETS
 from clothinggan.version import __version__
 
-MAX_NAME = 200  # characters of the name that a command gives a file, without its ending
 SAVE_EVERY = 5  # epochs
 FAILED = 1
 INTERRUPTED = 130

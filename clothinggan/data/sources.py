@@ -27,7 +27,7 @@ from clothinggan.data.classes import CLASS_NAMES, recognise_fashion_mnist
 from clothinggan.data.download import IDX_FILES, fetch_fashion_mnist
 from clothinggan.data.formats import Flaw, Npz, opened
 from clothinggan.data.tree import File, Role, find_files, role_of
-from clothinggan.environment import is_installed
+from clothinggan.dependencies import is_installed
 from clothinggan.errors import ClothingGANError, listed, shown
 
 SOURCES = (

@@ -184,8 +184,8 @@ class Report:
             parts.append("* the best of its column; columns can disagree: see what each says")
         if self.count < IMAGES:
             parts.append(
-                f"With {self.count:,} images of each kind, and not {IMAGES:,}, these numbers are rough, and "
-                "FCD is biased upwards."
+                f"With {self.count:,} images of each kind, and not {IMAGES:,}, these numbers are rough: FCD "
+                "is biased upwards, KCD can be below 0, and less than training images have may be chance."
             )
         return "\n\n".join([*parts, explanation(titles)])
 

@@ -341,10 +341,16 @@ function showLosses() {
     chart.append(svg("text", { x: left - 6, y: y(loss) + 4, "text-anchor": "end" }, loss.toPrecision(2)));
   }
   chart.append(svg("text", { x: left, y: height - 6 }, `epoch ${first}`));
-  chart.append(svg("text", { x: width - 8, y: height - 6, "text-anchor": "end" }, `epoch ${last}`));
+  if (last > first) {
+    chart.append(svg("text", { x: width - 8, y: height - 6, "text-anchor": "end" }, `epoch ${last}`));
+  }
   ["discriminator", "generator"].forEach((network, n) => {
     const points = page.losses.map((entry) => `${x(entry[0]).toFixed(1)},${y(entry[n + 1]).toFixed(1)}`);
     chart.append(svg("polyline", { class: `curve ${network}`, points: points.join(" ") }));
+    if (points.length === 1) {  // Of which there is no line.
+      const [cx, cy] = points[0].split(",");
+      chart.append(svg("circle", { class: `curve ${network}`, cx, cy, r: 4 }));
+    }
   });
   const epoch = Math.min(Math.max(page.epochs[state.file], first), last);
   chart.append(svg("line", { class: "now", x1: x(epoch), x2: x(epoch), y1: top, y2: height - bottom }));
@@ -437,9 +443,10 @@ find("lead").textContent =
 find("numbers-hint").textContent =
   `Of ${latentSize} numbers these are the ${page.sliders.length} to which the generator’s first layer gives most ` +
   "weight. What one of them changes, nobody has told the generator: it came about as it learned.";
-const trained = page.epochs.at(-1) ? ` in ${page.epochs.at(-1)} epochs` : "";
+const epochs = page.epochs.at(-1);
+const trained = epochs ? `, which came about in ${epochs} epoch${epochs > 1 ? "s" : ""} of training` : "";
 find("made-of").append(
-  `The generator has ${page.parameters.toLocaleString("en")} numbers that it learned${trained}; they are in this ` +
+  `The generator has ${page.parameters.toLocaleString("en")} numbers${trained}; they are in this ` +
     "page, which loads nothing and sends nothing.", "");
 find("seed").value = state.seed;
 showEpoch();

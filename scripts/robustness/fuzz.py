@@ -59,7 +59,7 @@ from clothinggan.checkpoint.file import _block, save_checkpoint
 from clothinggan.checkpoint.record import HISTORY_COLUMNS, Record
 from clothinggan.data import sources
 from clothinggan.data.download import IDX_FILES
-from clothinggan.environment import is_installed
+from clothinggan.dependencies import is_installed
 from clothinggan.errors import ClothingGANError
 from clothinggan.presets import PRESETS
 

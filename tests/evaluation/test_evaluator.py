@@ -108,6 +108,19 @@ def test_the_references_are_a_floor_and_a_ceiling(judge):
     assert references["training images"].fcd < references["uniform noise"].fcd
 
 
+def test_few_training_images_have_the_test_images_shares_of_the_classes():
+    images, labels = sample.make_split("train")
+    kept = np.flatnonzero(labels < 3)[:120]
+    of_test = np.concatenate([np.flatnonzero(labels[kept] == number)[:20] for number in range(3)])
+    names = ("a", "b", "c")
+    real = images[kept], labels[kept], images[kept][of_test], labels[kept][of_test]
+    uneven = Dataset("uneven", *real, class_names=names)
+    judge = Evaluator(uneven, quick=True)
+    order = judge._like_the_tests(np.random.default_rng(0).permutation(len(kept)))
+    assert np.bincount(labels[kept][order[:60]]).tolist() == [20, 20, 20]
+    assert sorted(order) == list(range(len(kept)))
+
+
 def test_the_real_images_are_looked_at_once(judge, dataset, monkeypatch):
     judge.prepare()
     first = judge.reference_scores()

@@ -467,6 +467,17 @@ def test_the_losses_are_drawn_and_listed(page):
     assert rows[:3] == ["1", "0.7000", "1.600"]
 
 
+def test_the_losses_of_one_epoch_are_points(opened, conditional):
+    page = opened(conditional, history=[{"epoch": 1, "d_loss": 0.7, "g_loss": 1.4}])
+    discriminator, generator = page.run(
+        "return [...document.querySelectorAll('#losses circle')].map((point) => +point.getAttribute('cy'))"
+    )
+    assert generator < discriminator
+    assert [label.text for label in page.chromium.find_elements("css selector", "#losses text")].count(
+        "epoch 1"
+    ) == 1
+
+
 def test_a_long_history_is_thinned_and_keeps_its_end(opened, conditional):
     history = [{"epoch": epoch, "d_loss": 0.7, "g_loss": 0.6} for epoch in range(1, 10_001)]
     page = opened(conditional, history=history)
