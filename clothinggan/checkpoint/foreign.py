@@ -83,7 +83,8 @@ def describe_folder(folder: Path) -> str:
         )
     if (folder / archive.CONFIGURATION).exists() and (folder / archive.WEIGHTS).exists():
         return f"is an unpacked .keras file; pack it: cd {folder.name} && zip ../NAME.keras *"
-    return "is a folder; --weights takes a file"
+    latest = sorted(folder.glob("*GANlatest.h5"))
+    return "is a folder; --weights takes a file" + (f": {folder / latest[0].name}" if latest else "")
 
 
 def _describe_zip(names: list[str] | None) -> str | None:

@@ -268,9 +268,10 @@ def open_run_folder(
 
 def _refuse_others(out: Path, later: list[Path], foreign: Path | None) -> None:
     if later:
+        command = f"python -m clothinggan.resume --out {shlex.quote(str(out))}"
         raise ClothingGANError(
-            f"{out.resolve()} already holds {later[-1].name}, which is further on; "
-            "go on from that, name another folder with --out, or say --overwrite to replace it"
+            f"{out.resolve()} already holds {later[-1].name}, which is further on; go on from that with "
+            f"{command}, name another folder with --out, or say --overwrite to replace it"
         )
     if foreign:
         raise ClothingGANError(

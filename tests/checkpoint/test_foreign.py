@@ -69,7 +69,8 @@ def test_a_file_of_another_kind_is_told_what_it_is(name, tmp_path):
     [
         (["saved_model.pb"], r"is a SavedModel.*load_model\('x'\)\.save\('NAME\.h5'\)"),
         (["config.json", "model.weights.h5"], r"is an unpacked \.keras file"),
-        (["readme.txt"], "is a folder; --weights takes a file"),
+        (["readme.txt"], "is a folder; --weights takes a file$"),
+        (["swiftGANepoch5.h5", "swiftGANlatest.h5"], r"--weights takes a file: .*/x/swiftGANlatest\.h5$"),
     ],
 )
 def test_a_folder_is_told_what_it_is(names, says, tmp_path):
