@@ -37,7 +37,7 @@ def told_apart(
         progress: Called after each training step with the number of steps done, and how many there are.
 
     Returns:
-        The accuracy, in [0, 1], and its standard error. 0.5 is perfect, and 1 is worst.
+        The accuracy, in [0, 1], and its standard error. At 0.5 this network finds no difference; 1 is worst.
 
     Raises:
         ValueError: If either images are too few, of another shape or dtype, or not in [0, 1].

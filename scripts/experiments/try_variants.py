@@ -216,6 +216,9 @@ VARIANTS = {
     "the design, a quarter of the class loss for the generator": Variant(
         {"class_loss_for_generator": True}, gan=WeaklyClassed
     ),
+    "the design, a quarter of the class loss for the generator, dropout 0.1": Variant(
+        {"class_loss_for_generator": True, "dropout": 0.1}, gan=WeaklyClassed
+    ),
     "the design, translated": Variant(gan=Translated),
     "the design, second moments over 100 steps": Variant(gan=ShortMemory),
     "the design, discriminator at twice the rate": Variant({"discriminator_learning_rate": 0.0032}),
@@ -313,23 +316,27 @@ def table(results: Sequence[dict[str, object]]) -> str:
 
 def draw(results: Sequence[dict[str, object]]) -> Figure:
     """Told apart against FCD, a point for each variant and mark, the mean over its seeds."""
-    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure = Figure(figsize=(11, 5.5), layout="constrained")
     axes = figure.subplots()
     marks = list(dict.fromkeys(result["mark"] for result in results))
-    for name, mark in dict.fromkeys((result["variant"], result["mark"]) for result in results):
+    points = dict.fromkeys((result["variant"], result["mark"]) for result in results)
+    for number, (name, mark) in enumerate(points, 1):
         of_it = [result for result in results if (result["variant"], result["mark"]) == (name, mark)]
         fcd, apart = (
             float(np.mean([result[column] for result in of_it])) for column in ("fcd", "told_apart")
         )
-        axes.plot(fcd, 100 * apart, "o^sDv"[marks.index(mark) % 5], color=f"C{marks.index(mark)}")
-        axes.annotate(f" {name}, {mark}", (fcd, 100 * apart), fontsize=7)
+        index = marks.index(mark)
+        label = f"{number}: {name}, {mark}"
+        axes.plot(fcd, 100 * apart, "o^sDv"[index % 5], color=f"C{index}", label=label)
+        # A number has room beside neighbours that a name would cover.
+        axes.annotate(f"{number}", (fcd, 100 * apart), (5, 3), textcoords="offset points", fontsize=9)
     axes.set_xscale("log")
     for axis_format in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         axis_format("{x:g}")
-    axes.margins(x=0.25)  # Names stand to the right of their points.
     axes.set_xlabel("FCD: lower is better")
-    axes.set_ylabel("told apart, %: 50 is perfect")
+    axes.set_ylabel("told apart, %: at 50 the network finds no difference")
     axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize=8, handletextpad=0)
     return figure
 
 
