@@ -25,11 +25,12 @@ def require_dependencies() -> None:
     if not missing:
         return
     checkout = Path(__file__).resolve().parents[1]
-    activate = checkout / ".venv" / "bin" / "activate"
+    environment = checkout / ".venv"
+    activate = environment / "bin" / "activate"
     source = checkout if (checkout / "setup.cfg").exists() else "clothinggan"
     what_to_do = (
         f"activate the environment that has: source {activate}"
-        if activate.exists()
+        if activate.exists() and Path(sys.prefix) != environment
         else f"install what it needs: {sys.executable} -m pip install {source}"
     )
     raise SystemExit(f"clothinggan: error: {sys.executable} has no {', no '.join(missing)}; {what_to_do}")
