@@ -305,6 +305,8 @@ class StopAtSignal(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self.record.epoch < self.record.epochs:
             self._stop_for(self.stop_reason())
+        elif self.several:
+            self.model.wait_for_all()
 
     def stop_reason(self) -> str | None:
         """Returns whose signal ends the run now, if one does."""
@@ -323,6 +325,8 @@ class StopAtSignal(keras.callbacks.Callback):
 
     def _stop_for(self, reason: str | None) -> None:
         if reason:
+            if self.model.stop_agreed:
+                self.model.wait_for_all()
             line = f"stopped by {reason} at {self.record.position}; {self.how_to_go_on()}"
             raise StoppedBySignal(line, self.requests.received)
 

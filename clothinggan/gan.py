@@ -1,5 +1,6 @@
 """One adversarial step as a Keras model, and its state."""
 
+import contextlib
 from collections.abc import Sequence
 
 import keras
@@ -240,6 +241,15 @@ class GAN(keras.Model):
     def stop_agreed(self) -> bool:
         """Whether before the last step some process had asked to stop."""
         return bool(self._stop_agreed.numpy())
+
+    def wait_for_all(self) -> None:
+        """Returns when all processes have asked: one that ends takes along what others still fetch from it.
+
+        Whoever is gone by then is not waited for.
+        """
+        share = tf.function(lambda: self.strategy.run(lambda: tf.constant(0.0)), autograph=False)
+        with contextlib.suppress(tf.errors.OpError):
+            self.strategy.reduce(tf.distribute.ReduceOp.SUM, share(), axis=None)
 
     def replicas_agree(self) -> bool:
         """Whether all replicas, of all processes, hold the same numbers; all processes have to ask."""

@@ -46,6 +46,12 @@ logical = [tf.config.LogicalDeviceConfiguration()] * int(devices)
 tf.config.set_logical_device_configuration(processor, logical)
 sys.exit(train.main(arguments))
 """
+SAVING_SLOWLY = """
+import time
+from clothinggan.checkpoint import run_folder
+save = run_folder.RunFolder.save
+run_folder.RunFolder.save = lambda *arguments: (time.sleep(3), save(*arguments))[1]
+"""
 # A worker that is killed as soon as it calls a function.
 KILLED_AT = """
 import os, signal, sys
@@ -198,13 +204,14 @@ def test_two_devices_agree_drop_apart_and_go_on_to_the_bit_and_a_weight_that_dif
 
 
 def test_two_stopped_by_a_signal_to_one_go_on_as_before_and_then_on_one(small, by_one_process, tmp_path):
-    options = ["-c", WITHOUT_DROPOUT, "1", *small]
-    _, processes = start_two(options, tmp_path)
+    _, processes = start_two(["-c", SAVING_SLOWLY + WITHOUT_DROPOUT, "1", *small], tmp_path)
     wait_for_words("training:", processes[1])
     processes[1].send_signal(signal.SIGTERM)  # Before the first step is ended: obeyed after it.
-    (chief_said, _), _ = (process.communicate(timeout=150) for process in processes)
-    assert [process.returncode for process in processes] == [130, 143]
-    assert "stopped by a signal to another worker at" in chief_said
+    said = [processes[1].communicate(timeout=150)]
+    assert (tmp_path / "clothingGANlatest.h5").exists()  # It has waited for the chief.
+    said += [processes[0].communicate(timeout=150)]
+    assert [process.returncode for process in processes] == [130, 143], said
+    assert "stopped by a signal to another worker at" in said[1][0]
     assert 0 < read_checkpoint(tmp_path / "clothingGANlatest.h5").record.step < STEPS
     finish(start_two(["-c", WITHOUT_DROPOUT.replace("train", "resume"), "1"], tmp_path)[1])
     assert_learned_the_same(tmp_path / "clothingGANepoch2.h5", by_one_process)
