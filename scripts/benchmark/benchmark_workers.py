@@ -119,15 +119,18 @@ def set_up_limit(precision: str) -> Callable[[Settings], Work]:
     return set_up
 
 
-def matrix_product(flops: int, precision: str) -> Work:
-    """A product of a (rows, SIDE) and a (SIDE, SIDE) matrix that takes this many operations."""
+def matrix_product(flops: int, precision: str, parts: int = 1) -> Work:
+    """A product of a (rows, SIDE) and a (SIDE, SIDE) matrix that takes this many operations.
+
+    Where an operation has one thread, as those of a step have, the rows are multiplied in parts side by side.
+    """
     import tensorflow as tf
 
-    rows = round(flops / (2 * SIDE * SIDE))
-    some, others = (
-        tf.cast(tf.random.normal((length, SIDE), stddev=0.1), precision) for length in (rows, SIDE)
+    rows = round(flops / (2 * SIDE * SIDE * parts))
+    *some, others = (
+        tf.cast(tf.random.normal((length, SIDE), stddev=0.1), precision) for length in [rows] * parts + [SIDE]
     )
-    multiply = tf.function(lambda: tf.matmul(some, others), autograph=False)
+    multiply = tf.function(lambda: [tf.matmul(share, others) for share in some], autograph=False)
     return lambda: wait_for(multiply())
 
 
@@ -204,12 +207,14 @@ def set_up_profile(precision: str) -> Callable[[Settings], Work]:
     """The time of each part of our step, as a graph of its own, beside the whole step and the limit."""
 
     def set_up(settings: Settings) -> Work:
+        from clothinggan import environment
+
         step = set_up_ours(precision)(settings)
         gan = make_gan(settings.preset, precision)
         flops = step_flops(gan, settings.batch_size)
         parts = [
             Part("whole step", step, 1, flops),
-            Part("limit", matrix_product(flops, precision), 1, flops),
+            Part("limit", matrix_product(flops, precision, environment.batch_parts()), 1, flops),
             *step_parts(gan, settings.batch_size),
         ]
 
