@@ -346,6 +346,7 @@ Made by `train` and `resume` alone.
 def section(example: Example) -> str:
     """What weights/README.md says of one example."""
     import_tensorflow()
+    from clothinggan.evaluation import evaluator, gan_train, two_sample_test
 
     last = read_checkpoint(example.weights)
     page = example.path("page.html")
@@ -377,7 +378,9 @@ and, after each cut-off, `python -m clothinggan.resume`.
 
 {table(report)}
 
-{report["images"]:,} images each, by `evaluate`{said_of_best(report)}. Training
+{report["images"]:,} images each ({evaluator.NEAREST_IMAGES:,} for `near` and `copies`,
+{two_sample_test.IMAGES:,} for 'told apart', {gan_train.IMAGES:,} for GAN-train), by
+`evaluate`{said_of_best(report)}. Training
 images in place of generated ones show what to aim at (but in `near` and `copies`, where they are what a
 copyist would have), and uniform noise what is worthless.
 [What the columns say](#the-columns); all numbers: `{example.path("evaluation.json").name}`.

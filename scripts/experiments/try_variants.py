@@ -213,6 +213,10 @@ D = C | {"class_loss_for_generator": False}
 VARIANTS = {
     "the design": Variant(),
     "the design, dropout 0.1": Variant({"dropout": 0.1}),
+    "the design, the class loss for the generator": Variant({"class_loss_for_generator": True}),
+    "the design, half of the class loss, for both": Variant(
+        {"class_loss_for_generator": True, "class_weight": 0.1}
+    ),
     "the design, a quarter of the class loss for the generator": Variant(
         {"class_loss_for_generator": True}, gan=WeaklyClassed
     ),
