@@ -20,7 +20,7 @@ from clothinggan import resume as resume_command
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.cli.options import UsageError
 from clothinggan.data.classes import find_classes
-from clothinggan.errors import ClothingGANError, did_you_mean
+from clothinggan.errors import ClothingGANError, did_you_mean, wrong_ending
 from clothinggan.presets import PRESETS, SETTINGS, Preset, change
 
 if TYPE_CHECKING:
@@ -319,12 +319,14 @@ def show(
         save: A PNG file to write them to instead.
 
     Raises:
-        ClothingGANError: If the file cannot be used, or the PNG file not be written.
+        ClothingGANError: If the file cannot be used, or the PNG file not be written or not named so.
     """
     from clothinggan.export import picture_name
     from clothinggan.figures import GRID_IMAGES, draw_grid, present
 
     if save is not None:
+        if Path(save).suffix != ".png":
+            raise ClothingGANError(wrong_ending("save", ".png", save))
         files.prepare_file(Path(save), "save")
     file, images, names = _draw(path, GRID_IMAGES, classes, seed, model, class_count)
     called = picture_name(file.path, names if classes is not None else (), seed)

@@ -8,7 +8,7 @@ from clothinggan import environment, files
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.checkpoint.run_folder import find_furthest
 from clothinggan.cli import options
-from clothinggan.errors import ClothingGANError, shown
+from clothinggan.errors import ClothingGANError, shown, wrong_ending
 from clothinggan.signals import unwinding
 
 MAX_RUNS = 8
@@ -36,7 +36,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if not 2 <= len(arguments.runs) <= MAX_RUNS:
         parser.error(f"from 2 to {MAX_RUNS} runs are compared, not {len(arguments.runs)}")
     if arguments.save and arguments.save.suffix != ".png":
-        parser.error(f"--save takes a name that ends in .png, not '{arguments.save}'")
+        parser.error(wrong_ending("--save", ".png", arguments.save))
     return arguments
 
 

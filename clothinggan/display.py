@@ -14,7 +14,7 @@ from clothinggan.checkpoint.record import Record
 from clothinggan.cli import options
 from clothinggan.data.classes import MAX_LISTED, find_class
 from clothinggan.data.sources import Dataset
-from clothinggan.errors import ClothingGANError, listed, note, shown
+from clothinggan.errors import ClothingGANError, listed, note, shown, wrong_ending
 from clothinggan.examples import locate_example
 from clothinggan.signals import unwinding
 
@@ -102,7 +102,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     for name, ending in ENDINGS.items():
         path = getattr(arguments, name)
         if path and path.suffix != ending:
-            parser.error(f"--{name} takes a name that ends in {ending}, not '{path}'")
+            parser.error(wrong_ending(f"--{name}", ending, path))
     instead = next((name for name in INSTEAD if getattr(arguments, name)), None)
     for name in ("save", "no_real", "data"):
         if instead and getattr(arguments, name):

@@ -82,6 +82,11 @@ def listed(names: Sequence[str], most: int) -> str:
     return ", ".join(map(shown, names[:most])) + more
 
 
+def wrong_ending(option: str, ending: str, path: object) -> str:
+    """Returns what to say of a file's name that does not tell what is to be in it."""
+    return f"{option} takes a name that ends in {ending}, not '{path}'"
+
+
 def first_line(error: BaseException) -> str:
     """Returns the first line of what an exception says, or its type where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -12,7 +12,7 @@ from clothinggan import environment, files
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.cli import options
 from clothinggan.data.sources import Dataset
-from clothinggan.errors import ClothingGANError, note, shown
+from clothinggan.errors import ClothingGANError, note, shown, wrong_ending
 from clothinggan.evaluation.evaluator import IMAGES, MIN_IMAGES, Evaluator
 from clothinggan.evaluation.report import Line, Report
 from clothinggan.progress import show_progress
@@ -62,7 +62,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser()
     arguments = parser.parse_args(argv)
     if arguments.figure and arguments.figure.suffix != ".png":
-        parser.error(f"--figure takes a name that ends in .png, not '{arguments.figure}'")
+        parser.error(wrong_ending("--figure", ".png", arguments.figure))
     return arguments
 
 

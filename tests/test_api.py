@@ -177,6 +177,8 @@ def test_without_a_cell_or_a_screen_images_are_shown_in_a_file(run, monkeypatch,
         "given.png",
     ]
     assert all(Path(line).read_bytes().startswith(b"\x89PNG") for line in shown)
+    with pytest.raises(clothinggan.ClothingGANError, match=r"save takes a name that ends in \.png"):
+        clothinggan.show(run.path, save=run.path)
 
 
 def generator_of_branches(size: int) -> keras.Model:
