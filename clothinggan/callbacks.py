@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_SAVES = 300
 SECONDS_TO_FIRST_SHEET = 60
 SECONDS_TO_MEASURE = 3  # before a run says how long it will take
+SECONDS_OF_PACE = 300  # over which it is measured how fast a run goes
 SECONDS_OF_PATIENCE = 3600  # Who starts a run that takes longer is told of a faster design.
 FASTEST = "swift"
 
@@ -325,7 +327,7 @@ class StopAtSignal(keras.callbacks.Callback):
 
     def _stop_for(self, reason: str | None) -> None:
         if reason:
-            if self.model.stop_agreed:
+            if self.several and self.model.stop_agreed:
                 self.model.wait_for_all()
             line = f"stopped by {reason} at {self.record.position}; {self.how_to_go_on()}"
             raise StoppedBySignal(line, self.requests.received)
@@ -395,27 +397,34 @@ class BestKeeper(keras.callbacks.Callback):
 
 
 class Pace:
-    """How fast a run goes, measured from the end of its first step on: that one also builds the graph."""
+    """How fast a run goes, measured from the end of its first step on: that one also builds the graph.
+
+    The last minutes count, so that it follows what else the machine does, and forgets where it stood still.
+    """
 
     def __init__(self, record: Record, steps_per_epoch: int):
         self.record = record
         self.steps_per_epoch = steps_per_epoch
-        self.measured_from: tuple[int, float] | None = None
+        # Steps and when they were done, some of them: the first is where the measuring begins.
+        self.marks: deque[tuple[int, float]] = deque()
 
     def count(self) -> None:
         """Takes note that a step is done."""
-        if self.measured_from is None:
-            self.measured_from = self.record.step, time.monotonic()
+        now = time.monotonic()
+        if not self.marks or now - self.marks[-1][1] >= SECONDS_OF_PACE / 100:
+            self.marks.append((self.record.step, now))
+        while len(self.marks) > 1 and now - self.marks[1][1] >= SECONDS_OF_PACE:
+            self.marks.popleft()
 
     @property
     def seconds_measured(self) -> float:
         """For how many seconds it has been measured."""
-        return time.monotonic() - self.measured_from[1] if self.measured_from else 0.0
+        return time.monotonic() - self.marks[0][1] if self.marks else 0.0
 
     @property
     def seconds_per_step(self) -> float | None:
         """The mean, with the time between epochs; None before there are two steps."""
-        done = self.record.step - self.measured_from[0] if self.measured_from else 0
+        done = self.record.step - self.marks[0][0] if self.marks else 0
         return self.seconds_measured / done if done else None
 
     @property

@@ -3,6 +3,7 @@
 import math
 import re
 import sys
+import time
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -41,6 +42,21 @@ def test_a_run_says_once_how_long_it_will_take(monkeypatch, capsys):
         "3 epochs"
     ]
     assert said.index("about") < said.index("epoch 1/3, done")
+
+
+def test_the_time_left_forgets_a_pause(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    record = SimpleNamespace(step=0, epoch=0, epochs=1, step_in_epoch=0)
+    pace = callbacks.Pace(record, steps_per_epoch=5_000)
+    for step in range(1_000):
+        now += 1.0 if step != 500 else 10_000.0
+        record.step = record.step_in_epoch = step + 1
+        pace.count()
+        if step == 500:
+            assert pace.seconds_left > 4_500 * 10
+    assert pace.seconds_per_step == pytest.approx(1)
+    assert pace.seconds_left == pytest.approx(4_000)
 
 
 def test_a_run_that_goes_on_says_which_epochs_are_left(small_run, monkeypatch, capsys):
