@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import dataclasses
 import inspect
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, overload
@@ -22,6 +21,7 @@ from clothinggan.cli.options import UsageError
 from clothinggan.data.classes import find_classes
 from clothinggan.errors import ClothingGANError, did_you_mean, wrong_ending
 from clothinggan.presets import PRESETS, SETTINGS, Preset, change
+from clothinggan.wording import Keywords, told_as
 
 if TYPE_CHECKING:
     import keras
@@ -104,29 +104,19 @@ class Measures(dict[str, Any]):
 
 
 @contextlib.contextmanager
-def _errors_in_keywords(options: type = dict, **others: str) -> Iterator[None]:
-    """Has an error name keywords where it names options of a command: `overwrite=True` for `--overwrite`.
+def _in_keywords(options: type = dict, **others: str) -> Iterator[None]:
+    """Has errors, and what is printed, name keywords where a command names options.
 
     Args:
         options: The options whose keywords are called as they are.
         others: The keywords of options that are called otherwise.
     """
-    kinds = getattr(options, "__annotations__", {})
-
-    def keyword(found: re.Match[str]) -> str:
-        name = found[1].replace("-", "_")
-        if name in others:
-            return others[name]
-        return f"{name}=True" if kinds.get(name) is bool else name if name in kinds else found[0]
-
-    def told(text: str) -> str:
-        said, command, rest = text.partition("python -m ")  # What is to be typed stays.
-        return re.sub(r"(?<![\w/-])--([a-z][a-z-]*[a-z])", keyword, said) + command + rest
-
+    words = Keywords(getattr(options, "__annotations__", {}), others)
     try:
-        yield
+        with told_as(words):
+            yield
     except ClothingGANError as error:
-        error.message, error.remedies = told(error.message), [told(remedy) for remedy in error.remedies]
+        error.message, error.remedies = words(error.message), [words(remedy) for remedy in error.remedies]
         raise
 
 
@@ -161,7 +151,7 @@ def _with_options(options: type, *described: Mapping[str, str]) -> Callable[[_Fu
     resume_command.make_parser().described,
     {name: f"{setting.help}; {setting.expected}" for name, setting in SETTINGS.items()},
 )
-@_errors_in_keywords(FitOptions, weights="resume", model="model")
+@_in_keywords(FitOptions, weights="resume", model="model")
 def fit(
     model: str | Preset | None = None,
     *,
@@ -240,7 +230,7 @@ def measure(
 
 
 @_with_options(MeasureOptions, evaluate.make_parser().described)
-@_errors_in_keywords(MeasureOptions)
+@_in_keywords(MeasureOptions, weights="path")
 def measure(*paths: StrPath, **options: Any) -> Measures | list[Measures]:
     """Measures how good the images of a generator are, as the command `evaluate` does.
 
@@ -334,7 +324,7 @@ def show(
     present(draw_grid(images, file.title, names), place, place_is_given=save is not None)
 
 
-@_errors_in_keywords(model="model", classes="class_count")
+@_in_keywords(weights="path", model="model", classes="class_count", **{"class": "classes"})
 def _draw(
     path: StrPath, count: int, classes: Classes, seed: int, model: str | None, class_count: int | None
 ) -> tuple[Checkpoint, Images, list[str]]:

@@ -29,7 +29,8 @@ from clothinggan.evaluation.evaluator import Evaluator
 from clothinggan.figures import GRID_IMAGES, GRID_INCHES, draw_grid, draw_image, draw_losses, save_png
 from clothinggan.gan import GAN
 from clothinggan.signals import StoppedBySignal, StopRequests
-from clothinggan.titles import duration, title_of
+from clothinggan.titles import duration, title_of, trained_seconds
+from clothinggan.wording import worded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -171,7 +172,9 @@ class ImageSheets(keras.callbacks.Callback):
         self.goes_on = bool(record.history)
 
     def on_train_begin(self, logs=None):
-        self.next_sheet = time.monotonic() + SECONDS_TO_FIRST_SHEET
+        # A run that was stopped before there was one does not wait as long again.
+        done = 0 if self.latest.exists() else trained_seconds(self.record)
+        self.next_sheet = time.monotonic() + max(0, SECONDS_TO_FIRST_SHEET - done)
 
     def on_train_batch_end(self, batch, logs=None):
         if time.monotonic() >= self.next_sheet:
@@ -455,7 +458,7 @@ class Forecast(keras.callbacks.Callback):
         self.pace.count()
         if self.is_pending and self.pace.seconds_measured >= SECONDS_TO_MEASURE and self.pace.seconds_left:
             self.is_pending = False
-            self.say(self.describe(self.pace.seconds_left))
+            self.say(worded(self.describe(self.pace.seconds_left)))
 
     def describe(self, seconds: float) -> str:
         """Returns the line, for so many seconds that are left."""

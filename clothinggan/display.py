@@ -252,8 +252,8 @@ def make_page(arguments: argparse.Namespace) -> int:
     )
     files.prepare_file(arguments.page, "--page")
     files.write_text(arguments.page, page)
-    epochs = f"epoch{'s' * (len(drawers) > 1)} {', '.join(str(drawer.epoch) for drawer in drawers)}"
-    print(f"{shown(arguments.page)}: {epochs}, {len(page) / 1e6:.1f} MB; open it in a browser")
+    what = f"epochs {', '.join(str(drawer.epoch) for drawer in drawers)}" if len(drawers) > 1 else found.title
+    print(f"{shown(arguments.page)}: {what}, {len(page) / 1e6:.1f} MB; open it in a browser")
     return 0
 
 

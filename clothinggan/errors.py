@@ -5,6 +5,8 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
+from clothinggan.wording import worded
+
 ENOTSUPP = 524  # Linux's own 'not supported', which no program should see; network file systems answer it.
 _TASK = r"/job:\w+/replica:0/task:\d+"
 # What TensorFlow raises where a worker is lost.
@@ -94,7 +96,7 @@ def first_line(error: BaseException) -> str:
 
 def note(line: str) -> None:
     """Tells the user what may surprise, on standard error."""
-    print(f"note:     {line}", file=sys.stderr, flush=True)
+    print(f"note:     {worded(line)}", file=sys.stderr, flush=True)
 
 
 def note_once(about: str, line: str) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 from clothinggan import environment, files
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.cli import options
+from clothinggan.data.pictures import MIN_IMAGES
 from clothinggan.data.sources import Dataset
 from clothinggan.errors import ClothingGANError, note, shown, wrong_ending
-from clothinggan.evaluation.evaluator import IMAGES, MIN_IMAGES, Evaluator
+from clothinggan.evaluation.evaluator import IMAGES, Evaluator
 from clothinggan.evaluation.report import Line, Report
 from clothinggan.progress import show_progress
 from clothinggan.signals import unwinding
@@ -135,7 +136,8 @@ def _measure(file: Checkpoint, generator: "keras.Model", evaluator: Evaluator, s
     scores = evaluator.scores(images, None if known is None else np.resize(known, len(images)))
     first = images[:FIGURE_CANDIDATES].copy()
     accuracy = _discriminator_accuracy(file, generator, evaluator)
-    return Line(str(file.path), file.epoch, scores, accuracy, first, file.title)
+    begun = file.record.step_in_epoch if file.record else 0
+    return Line(str(file.path), file.epoch, scores, accuracy, first, file.title, begun)
 
 
 def _classes_as_numbered(file: Checkpoint, evaluator: Evaluator) -> list[int] | None:

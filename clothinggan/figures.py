@@ -226,7 +226,7 @@ def draw_comparison(
         for label, history in zip(labels, histories, strict=True):
             _draw_curve(axes, history, column, _shortened(label))
         _finish(axes, _TITLES.get(column, column.replace("_", " ")), legend=False)
-        axes.set_xlabel("epoch")
+        _mark_epochs(axes, histories)
     return figure
 
 
@@ -247,7 +247,7 @@ def _finish(axes: Axes, label: str, legend: bool = True) -> None:
         _mark(
             axes, np.log(2), "ln 2: guessing real or fake"
         )  # What guessing costs, where no class loss is added.
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.06 * axes.dataLim.y1)  # By itself it would cut a dot at the top in half.
     elif not label.lower().endswith(("distance", "fcd")):
         _mark(axes, 0.5, "one half: guessing" if "accuracy" in label or "apart" in label else "one half")
         axes.set_ylim(0, 1.02)
@@ -283,12 +283,17 @@ def draw_losses(history: Sequence[dict[str, float]], class_names: Sequence[str] 
         _finish(axes, label)
     if shares:
         _draw_shares(all_axes[-1], shares, class_names)
-    first, last = history[0]["epoch"], history[-1]["epoch"]
-    if last - first < FEW_EPOCHS:
-        axes.set_xticks(range(first, last + 1))
-        axes.set_xlim(first - 0.5, last + 0.5)
-    all_axes[-1].set_xlabel("epoch")
+    _mark_epochs(all_axes[-1], [history])
     return figure
+
+
+def _mark_epochs(axes: Axes, histories: Sequence[Sequence[dict[str, float]]]) -> None:
+    """Says that across are epochs, whole ones also where there are few."""
+    epochs = [entry["epoch"] for history in histories for entry in history]
+    if epochs and max(epochs) - min(epochs) < FEW_EPOCHS:
+        axes.set_xticks(range(min(epochs), max(epochs) + 1))
+        axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
+    axes.set_xlabel("epoch")
 
 
 def _draw_shares(axes: Axes, entries: Sequence[dict], class_names: Sequence[str]) -> None:

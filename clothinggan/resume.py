@@ -16,6 +16,7 @@ from clothinggan.data.sources import Dataset
 from clothinggan.distributed.cluster import Cluster, find_cluster
 from clothinggan.errors import ClothingGANError, note
 from clothinggan.presets import DEFAULT_PRESET, PRESETS, Preset, as_plain_data, from_plain_data
+from clothinggan.wording import worded
 
 if TYPE_CHECKING:
     from clothinggan.run import Run
@@ -224,7 +225,7 @@ def _last_epoch(record: Record, arguments: argparse.Namespace, more: int) -> int
     if record.epochs > record.epoch:
         return record.epochs
     begun = f"the run has reached its last epoch, {record.epoch}" if record.step else "the file names no end"
-    print(f"{begun}: going on for {more} more (--more says another number)")
+    print(worded(f"{begun}: going on for {more} more (--more says another number)"))
     return record.epoch + more
 
 

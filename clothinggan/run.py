@@ -46,6 +46,7 @@ from clothinggan.models import tell_classes
 from clothinggan.presets import Preset, differences
 from clothinggan.progress import show_progress
 from clothinggan.signals import StoppedBySignal, StopRequests, stop_requests
+from clothinggan.wording import worded
 
 _BYTES_TO_TRAIN = 800 * 2**20  # beside what a step's numbers take
 _BYTES_OF_A_THREAD = 150 * 2**20
@@ -152,10 +153,10 @@ class Run:
             try:
                 self._train(requests, show, tensorboard, callbacks)
             except StoppedBySignal as stopped:
-                print(shown(stopped))
+                print(worded(shown(stopped)))
                 self.exit_status = stopped.exit_status
                 return
-        print(self.describe_end())
+        print(worded(self.describe_end()))
 
     def _bytes_to_train(self) -> int:
         """About how much address space the steps take: measured, and rounded up."""

@@ -89,7 +89,7 @@ def test_settings_are_keywords_and_a_changed_row_is_a_design(tmp_path):
         ({"epoch": 3}, r"fit\(\) has no option 'epoch'; did you mean epochs\?"),
         ({"dropuot": 0.1}, "did you mean dropout"),
         ({"resume": ".", "dropout": 0.1}, "dropout is what . was trained with"),
-        ({"data": "nowhere"}, "no such data"),
+        ({"data": "nowhere"}, "no such data; data takes"),
     ],
     ids=str,
 )
@@ -101,14 +101,24 @@ def test_what_is_wrong_is_an_error_of_the_package_and_no_exit(options, said, tmp
 @pytest.mark.parametrize(
     ("of_the_command", "from_python"),
     [
-        ("name another with --out, or say --overwrite", "name another with out, or say overwrite=True"),
-        ("say --more EPOCHS", "say more EPOCHS"),
+        ("name another with --out, or say --overwrite", "name another with out=…, or say overwrite=True"),
+        ("say --more EPOCHS", "say more=…"),
+        ("or say --strategy single", "or say strategy single"),
+        ("leave --model out", "leave model out"),
         ("--batch-size 500: there are 20", "batch_size 500: there are 20"),
-        ("name one with --weights", "name one with resume"),
+        ("name one with --weights", "name one with resume=…"),
         ("runs/lr--seed3/x.h5 is gone", "runs/lr--seed3/x.h5 is gone"),
         (
-            "go on with: python -m clothinggan.resume --out x",
-            "go on with: python -m clothinggan.resume --out x",
+            "go on with python -m clothinggan.resume --out x, name another",
+            'go on with clothinggan.fit(resume="x"), name another',
+        ),
+        (
+            "python -m clothinggan.resume --weights 'a b/x' --out 'a b' --wait 9 --overwrite on every worker",
+            'clothinggan.fit(resume="a b/x", wait=9, overwrite=True) on every worker',
+        ),
+        (
+            "python -m clothinggan.resume --weights x/x.h5 --out y",
+            'clothinggan.fit(resume="x/x.h5", out="y")',
         ),
         ("an --unknown one", "an --unknown one"),
     ],
@@ -135,7 +145,7 @@ def test_callbacks_of_the_callers_own_are_called_with_the_gan(tmp_path):
     assert seen == [("GAN", ["d_loss", "g_loss"])] * 2
 
 
-def test_an_interrupted_run_is_saved_and_returned(tmp_path):
+def test_an_interrupted_run_is_saved_and_returned_and_the_call_to_go_on_with_is_told(tmp_path, capsys):
     class Interrupt(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
             signal.raise_signal(signal.SIGINT)
@@ -144,6 +154,7 @@ def test_an_interrupted_run_is_saved_and_returned(tmp_path):
     assert run.exit_status == 130
     assert run.path.name == "swiftGANlatest.h5"
     assert run.record.step == 1
+    assert f'with: clothinggan.fit(resume="{run.path}")' in capsys.readouterr().out
 
 
 def test_measures_are_numbers_by_name_and_print_as_the_table(run, capsys):

@@ -94,6 +94,15 @@ def test_the_first_images_come_after_a_minute_of_a_long_epoch(monkeypatch, capsy
     assert "the first images are in clothingGANlatest.png" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("has_images", "wait"), [(False, 10), (True, 60)])
+def test_who_stops_before_the_first_images_does_not_wait_for_them_as_long_again(has_images, wait, tmp_path):
+    (tmp_path / "latest.png").write_bytes(b"") if has_images else None
+    record = SimpleNamespace(history=[{"seconds": 20}], seconds_in_epoch=30)
+    sheets = callbacks.ImageSheets(record, SimpleNamespace(latest=tmp_path / "latest.h5"), print)
+    sheets.on_train_begin()
+    assert sheets.next_sheet - time.monotonic() == pytest.approx(wait, abs=5)
+
+
 def test_the_latest_images_are_there_after_the_first_epoch(tmp_path, capsys):
     assert train.main([*SMALL, "--epochs", "2"]) == 0
     assert capsys.readouterr().out.count("the first images are in clothingGANlatest.png") == 1

@@ -131,6 +131,13 @@ def test_a_file_of_a_modules_name_where_a_command_is_called_is_nobodys_module(tm
     assert done.stderr.startswith("clothinggan: error: argument --epochs: '0' is not a whole number")
 
 
+def test_a_folder_of_the_packages_name_beside_a_program_is_not_the_package(tmp_path):
+    (tmp_path / "clothinggan").mkdir()  # As a clone is called.
+    (tmp_path / "program.py").write_text("import clothinggan; print(clothinggan.fit)")
+    done = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("<function fit"), done.stderr
+
+
 IMPORT = """
 import clothinggan
 try: clothinggan.GAN

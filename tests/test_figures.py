@@ -67,10 +67,19 @@ def test_losses_and_accuracies_have_a_curve_each_and_a_mark_of_what_guessing_giv
     assert [panel.lines[-1].get_ydata()[0] for panel in axes] == pytest.approx([np.log(2), 0.5])
 
 
-def test_after_one_epoch_there_is_a_dot_over_its_number():
-    for panel in figures.draw_losses(HISTORY[:1]).axes:
+def comparison(*histories):
+    sheets = [np.zeros((25, 28, 28))] * len(histories)
+    figure = figures.draw_comparison("ab"[: len(histories)], histories, sheets, [()] * len(histories))
+    return figure.subfigs[1]
+
+
+@pytest.mark.parametrize("draw", [figures.draw_losses, comparison])
+def test_after_one_epoch_there_is_a_whole_dot_over_its_number(draw):
+    for panel in draw(HISTORY[:1]).axes:
         assert panel.get_xticks().tolist() == [1]
-        assert panel.lines[0].get_marker() == "o"
+        for curve in panel.lines[:-1]:
+            assert curve.get_marker() == "o"
+            assert curve.get_ydata()[0] < 0.99 * panel.get_ylim()[1]
 
 
 def test_curves_have_colours_that_the_colour_blind_tell_apart():

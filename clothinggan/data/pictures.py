@@ -40,6 +40,7 @@ MAX_PIXELS = 2**26
 MAX_BYTES = 2**28  # of a file
 MAX_LEFT_OUT = 0.1  # of all pictures
 HELD_OUT = 10  # one of so many is a test image
+MIN_IMAGES = 10  # With fewer test images nothing is measured.
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "WEBP", "TIFF")
 _CLOSE = 13  # levels: what is closer to the background's colour is background: the paper's 5 %
@@ -135,7 +136,11 @@ def read_pictures(folder: Path, files: Sequence[File], fit: str, invert: str) ->
             raise Flaw("has no picture to train on that can be read")
     else:
         of_test = _held_out(classes[order])
-        notes.append(f"{of_test.sum():,} of {len(order):,} pictures are held out as test images")
+        too_few = f"; evaluate needs {MIN_IMAGES}: add pictures, or make folders train/ and test/"
+        notes.append(
+            f"{of_test.sum():,} of {len(order):,} pictures are held out as test images"
+            + (too_few if of_test.sum() < MIN_IMAGES else "")
+        )
     train, test = order[~of_test], order[of_test]
     has_test_labels = names and all(pictures[index].class_name for index in test)
     return Pictures(

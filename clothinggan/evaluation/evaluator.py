@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from clothinggan import cache
+from clothinggan.data.pictures import MIN_IMAGES
 from clothinggan.data.sources import Dataset
 from clothinggan.errors import ClothingGANError
 from clothinggan.evaluation import gan_train, metrics, small_networks, two_sample_test
@@ -22,7 +23,6 @@ from clothinggan.evaluation.own_classifier import Eyes, classifier_for
 
 IMAGES = 10_000  # what the papers compare; fewer make the Fréchet distance larger
 NEAREST_IMAGES = 2_000  # as many take a fifth of the time, and the median is as good to 2 %
-MIN_IMAGES = 10
 _CACHE_VERSION = 4
 
 Progress = Callable[[str, int, int], None]
@@ -96,8 +96,8 @@ class Evaluator:
         for kind, available in (("test", test_count), ("training", len(dataset.train_images))):
             if available < MIN_IMAGES:
                 raise ClothingGANError(
-                    f"{dataset.source} has fewer than {MIN_IMAGES} {kind} images, which generated ones are "
-                    "compared with; name other data with --data"
+                    f"{dataset.source} has {available} {kind} images, and {MIN_IMAGES} are the fewest that "
+                    "generated ones can be compared with; add some, or name other data with --data"
                 )
         self.dataset = dataset
         self.source = dataset.source

@@ -93,6 +93,7 @@ class Line:
         discriminator: Its discriminator's accuracy on real and on generated images, if it has one.
         images: The first of its images, (n, 28, 28) float32 in [0, 1]; None for a reference.
         title: What a picture of it is called.
+        step_in_epoch: Steps done of the epoch that is not complete.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Line:
     discriminator: tuple[float, float] | None = None
     images: np.ndarray | None = None
     title: str = ""
+    step_in_epoch: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +151,8 @@ class Report:
             )
             accuracies = [f"{share:.1%}" for share in line.discriminator or ()] or ["", ""]
             epoch = "" if line.epoch is None else str(line.epoch)
+            if line.step_in_epoch:
+                epoch = f"{line.epoch + 1}, step {line.step_in_epoch}"
             rows.append([shown(line.name), epoch, *numbers, *accuracies])
         if self.quick:
             learned = [

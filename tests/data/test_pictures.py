@@ -179,7 +179,10 @@ def test_subfolders_are_classes_in_the_order_of_their_names(tmp_path):
     assert np.bincount(dataset.train_labels).tolist() == [9, 9, 9]
     assert np.bincount(dataset.test_labels).tolist() == [1, 1, 1]
     assert dataset.description == f"{tmp_path} (dark borders): 27 training images of 28x28, 3 classes"
-    assert dataset.notes == ("3 of 30 pictures are held out as test images",)
+    assert dataset.notes == (
+        "3 of 30 pictures are held out as test images; "
+        "evaluate needs 10: add pictures, or make folders train/ and test/",
+    )
 
 
 def test_each_picture_has_the_class_of_its_folder(tmp_path):

@@ -27,5 +27,11 @@ def test_what_is_best_depends_on_the_column(column, best):
     assert report(column, 0.8, low=0.6, middle=0.79, high=0.95).best(column).name == best
 
 
+def test_of_a_run_stopped_within_an_epoch_the_table_tells_the_step():
+    line = Line("x.h5", 0, SCORES, step_in_epoch=1618)
+    table = Report([line], [], "images", 10, False, (), "eyes", "eyes").as_table()
+    assert "1, step 1618" in table
+
+
 def test_of_what_was_not_measured_nothing_is_best():
     assert report("gan_train", 0.8, a=None).best("gan_train") is None
