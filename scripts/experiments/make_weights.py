@@ -7,7 +7,8 @@
 trains the design for its example's epochs in runs/ (`clothing` six to eighteen hours on two cores,
 `swift` one; after Ctrl-C or a crash the next call goes on), then measures the files of several epochs and
 writes what belongs into weights/: the last file, its history, pictures, and a README with all figures.
-`--publish-only` leaves the training out and does the rest with the files that are there so far.
+`--publish-only` leaves the training out and does the rest with the files that are there so far; with `--into
+FOLDER` that is kept apart from weights/ until it is complete, and goes on from there on another machine.
 `--example-only` does nothing but write the generator that the package brings, `example:swift`, from the
 file in weights/.
 """
@@ -105,6 +106,7 @@ EXAMPLES = {
 
 def main() -> int:
     """Trains as far as is left to train, and publishes; returns the exit status."""
+    global WEIGHTS
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -115,7 +117,16 @@ def main() -> int:
     parser.add_argument(
         "--example-only", action="store_true", help="only write the generator that the package brings"
     )
+    parser.add_argument(
+        "--into",
+        type=Path,
+        default=WEIGHTS,
+        metavar="FOLDER",
+        help="where the example is gone on with, and published (default: weights/)",
+    )
     arguments = parser.parse_args()
+    WEIGHTS = arguments.into
+    WEIGHTS.mkdir(exist_ok=True)
     example = EXAMPLES[arguments.model]
     if arguments.example_only:
         print(write_example(example))
