@@ -20,6 +20,7 @@ from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.cli.options import UsageError
 from clothinggan.data.classes import find_classes
 from clothinggan.errors import ClothingGANError, did_you_mean, wrong_ending
+from clothinggan.evaluation.report import COLUMNS
 from clothinggan.presets import PRESETS, SETTINGS, Preset, change
 from clothinggan.wording import Keywords, told_as
 
@@ -101,6 +102,11 @@ class Measures(dict[str, Any]):
         return self._table
 
     __repr__ = __str__
+
+    def __missing__(self, name: str) -> None:
+        columns = {title: name for name, (title, _) in COLUMNS.items()}
+        meant = f": {columns[name]!r} is meant" if name in columns else ""
+        raise KeyError(f"there is no {name!r}{meant}; there are {', '.join(self)}")
 
 
 @contextlib.contextmanager
@@ -239,7 +245,8 @@ def measure(*paths: StrPath, **options: Any) -> Measures | list[Measures]:
         options: Options of the command.
 
     Returns:
-        The file's numbers by name, as `fcd` and `told_apart`; a list of them for several files.
+        The file's numbers by name, which are those of `evaluate --json`: `list` of it tells them, and the
+        last table on docs/python.md which column each is. A list of such for several files.
 
     Raises:
         ClothingGANError: If a file or the data cannot be used.

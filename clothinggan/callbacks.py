@@ -445,6 +445,7 @@ class Forecast(keras.callbacks.Callback):
 
     Attributes:
         is_pending: Whether it is still to be said.
+        begun: What an epoch that was begun before is called.
     """
 
     def __init__(self, record: Record, pace: Pace, say: Callable[[str], None]):
@@ -453,15 +454,16 @@ class Forecast(keras.callbacks.Callback):
         self.pace = pace
         self.say = say
         self.is_pending = True
+        self.begun = "the rest of " if record.step_in_epoch else ""
 
     def on_train_batch_end(self, batch, logs=None):
         self.pace.count()
         if self.is_pending and self.pace.seconds_measured >= SECONDS_TO_MEASURE and self.pace.seconds_left:
             self.is_pending = False
-            self.say(worded(self.describe(self.pace.seconds_left)))
+            self.say(worded(self.describe(self.pace.seconds_measured + self.pace.seconds_left)))
 
     def describe(self, seconds: float) -> str:
-        """Returns the line, for so many seconds that are left."""
+        """Returns the line, for so many seconds in all."""
         record = self.record
         if record.epoch + 1 == record.epochs > 1:
             epochs = f"epoch {record.epochs}"
@@ -469,7 +471,7 @@ class Forecast(keras.callbacks.Callback):
             epochs = f"epochs {record.epoch + 1} to {record.epochs}"
         else:
             epochs = "1 epoch" if record.epochs == 1 else f"{record.epochs} epochs"
-        line = f"{epochs} of {record.preset}: about {duration(seconds)} on this machine"
+        line = f"{self.begun}{epochs} of {record.preset}: about {duration(seconds)} on this machine"
         line += "; Ctrl-C saves, and resume goes on"
         if record.epoch == 0 and seconds > SECONDS_OF_PATIENCE and record.preset != FASTEST:
             line += f"; --model {FASTEST} draws garments in a minute"

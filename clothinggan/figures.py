@@ -6,6 +6,7 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from clothinggan.files import atomic_write
 with environment.a_backend_that_is_there():
     from matplotlib import cycler, style
     from matplotlib.axes import Axes
+    from matplotlib.colors import to_rgb
     from matplotlib.figure import Figure
 
 GRID_IMAGES = 25  # of a run's sheets and of what `display` shows
@@ -28,10 +30,13 @@ _DPI = 100
 _SIZE = 28  # pixels of an image's side, in animations
 CAPTION_HEIGHT = 20  # pixels under each frame of an animation
 FEW_EPOCHS = 10  # have a dot for each
-MIN_NAMED_SHARE = 0.03  # of a class; narrower bands have no room for its name
+MIN_NAMED_SHARE = 0.03  # of a class; narrower bands have no room for its name beside them
+MIN_SHARE_NAMED_INSIDE = 0.2
 NAME_HEIGHT = 6  # pixels, of the size of an image's, for a name under each image
 # Okabe and Ito's colours, which colour-blind readers tell apart (https://jfly.uni-koeln.de/color/).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+BANDS = (*COLOURS, "#999999", "#882255")  # ten classes have one each
+LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue, after ITU-R BT.709
 # The pictures are ours: a matplotlibrc may turn them upside down, or set type by a program that is not there.
 _own_style = style.context(["default", {"axes.prop_cycle": cycler(color=COLOURS)}])
 
@@ -302,16 +307,21 @@ def _draw_shares(axes: Axes, entries: Sequence[dict], class_names: Sequence[str]
     bands = np.transpose([entry["class_shares"] for entry in entries])
     tops = np.cumsum(bands, axis=0)
     # White lines part bands where the colours begin anew.
-    part = {"color": COLOURS, "edgecolor": "white", "linewidth": 0.8}
+    part = {"color": BANDS, "edgecolor": "white", "linewidth": 0.8}
     if len(epochs) == 1:
         axes.bar(np.full(len(bands), epochs[0]), bands[:, 0], bottom=tops[:, 0] - bands[:, 0], **part)
     else:
         part["colors"] = part.pop("color")
         axes.stackplot(epochs, bands, **part)
-    for name, band, top in zip(class_names, bands, tops, strict=False):
+    for name, band, top, colour in zip(class_names, bands, tops, cycle(BANDS), strict=False):
+        middles, widest = top - band / 2, np.argmax(band)
+        word = {"s": name, "va": "center", "fontsize": 8}
         if band[-1] > MIN_NAMED_SHARE:
-            middle = top[-1] - band[-1] / 2
-            axes.text(1.01, middle, name, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+            axes.text(1.01, middles[-1], **word, transform=axes.get_yaxis_transform())
+        elif band[widest] > MIN_SHARE_NAMED_INSIDE:
+            side = "left" if widest == 0 else "center"
+            ink = "black" if np.dot(to_rgb(colour), LUMINANCE) > 0.4 else "white"
+            axes.text(epochs[widest], middles[widest], **word, ha=side, color=ink)
     axes.set_ylabel("share of each class")
     axes.set_ylim(0, 1)
 

@@ -43,11 +43,14 @@ def make_parser() -> options.Parser:
     until.add_argument(
         "--epochs",
         type=options.integer(1, MAX_EPOCHS),
-        help="train until this epoch (default: what the run was started with; "
+        help="train until this epoch, and no further later on (default: what the run was started with; "
         "where that is reached, or not known, as many more as a new run of the design takes)",
     )
     until.add_argument(
-        "--more", metavar="EPOCHS", type=options.integer(1, MAX_EPOCHS), help="train this many more"
+        "--more",
+        metavar="EPOCHS",
+        type=options.integer(1, MAX_EPOCHS),
+        help="train this many more for now, counting one that was begun",
     )
     options.add_devices(parser, recorded=True)
     options.add_reports(parser, recorded=True)
@@ -179,7 +182,7 @@ def _record_and_data(
         raise ClothingGANError("--keep-best and --stop-after go with --evaluate-every; say how often")
     record.precision = arguments.precision or record.precision
     record.previews = record.previews if arguments.previews is None else arguments.previews
-    record.epochs = _last_epoch(record, arguments, preset.epochs)
+    _plan(record, arguments, preset.epochs)
     if record.epochs > MAX_EPOCHS:
         raise ClothingGANError(
             f"{found.path} is at epoch {record.epoch}; no run goes beyond epoch {MAX_EPOCHS}; say --epochs"
@@ -213,20 +216,24 @@ def _check_images(dataset: Dataset, record: Record, path: Path, anew: bool) -> D
     return dataset
 
 
-def _last_epoch(record: Record, arguments: argparse.Namespace, more: int) -> int:
+def _plan(record: Record, arguments: argparse.Namespace, more: int) -> None:
+    """Sets where the run is to end, as the options or else the record say, or `more` epochs later."""
     if arguments.more:
-        return record.epoch + arguments.more
-    if arguments.epochs:
+        record.plan(record.epoch + arguments.more)
+    elif arguments.epochs:
         if arguments.epochs <= record.epoch:
             raise ClothingGANError(
                 f"epoch {arguments.epochs} is reached: the file is at {record.epoch}; say --more EPOCHS"
             )
-        return arguments.epochs
-    if record.epochs > record.epoch:
-        return record.epochs
-    begun = f"the run has reached its last epoch, {record.epoch}" if record.step else "the file names no end"
-    print(worded(f"{begun}: going on for {more} more (--more says another number)"))
-    return record.epoch + more
+        record.epochs, record.goal = arguments.epochs, None
+    elif record.epochs <= record.epoch < (record.goal or 0):
+        record.plan(record.goal)
+    elif record.epochs <= record.epoch:
+        begun = "the file names no end"
+        if record.step:
+            begun = f"the run has reached its last epoch, {record.epoch}"
+        print(worded(f"{begun}: going on for {more} more (--more says another number)"))
+        record.plan(record.epoch + more)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -50,6 +50,7 @@ from clothinggan.wording import worded
 
 _BYTES_TO_TRAIN = 800 * 2**20  # beside what a step's numbers take
 _BYTES_OF_A_THREAD = 150 * 2**20
+MUCH_ROOM = 100e6  # bytes, of a run's numbered files
 
 
 class Run:
@@ -85,8 +86,7 @@ class Run:
                 f"a batch of {record.batch_size} cannot be shared by {replicas} {what}; "
                 "use fewer of them, or train with a larger --batch-size"
             )
-        if folder:
-            check_size(gan.averaged_generator, gan.state())
+        self._file_bytes = check_size(gan.averaged_generator, gan.state()) if folder else 0
         # Made first, so that data without test images is refused before the training and not after it.
         self.evaluator = (
             Evaluator(dataset, progress=show_progress) if record.evaluate_every and folder else None
@@ -114,6 +114,11 @@ class Run:
         if self.folder is None or self.folder.last_saved is None:
             raise ClothingGANError("this run has no file: it was ended at once, or the files are the chief's")
         return self.folder.last_saved
+
+    def __repr__(self) -> str:
+        where = f" in {self.folder.path}" if self.folder else ""
+        losses = [f", {name} {values[-1]:.3f}" for name, values in self.history.items() if "loss" in name]
+        return f"<a run of {self.record.preset}{where}, at {self.record.position}{''.join(losses)}>"
 
     def show(self) -> None:
         """Shows the 25 images of the run's sheet: in the notebook's cell, in a window, or in a file."""
@@ -247,15 +252,8 @@ class Run:
 
     def describe(self) -> str:
         """Returns what is about to happen, some lines."""
-        record, gan, folder = self.record, self.gan, self.folder
-        files_line = "the chief's alone"
-        if folder:
-            first = min(record.save_every * (record.epoch // record.save_every + 1), record.epochs)
-            files_line = (
-                f"{shown(folder.path.resolve())}: {folder.latest.name} after every epoch, "
-                f"{file_name(folder.prefix, first)}"
-                + (f" and so on every {record.save_every}" if first < record.epochs else "")
-            )
+        record, gan = self.record, self.gan
+        to_go = "" if record.goal is None else f" of {record.goal}"
         who = self.workers.describe()
         device = environment.describe_device(self.workers.local_replicas)
         return (
@@ -265,10 +263,26 @@ class Run:
             f"discriminator {gan.discriminator.count_params():,}{_settings(gan.preset)}\n"
             f"device:   {device}, {record.precision}\n"
             + (f"workers:  {who}\n" if who else "")
-            + f"files:    {files_line}\n"
-            f"training: to epoch {record.epochs}, {self.describe_epoch()}; seed {record.seed}; "
+            + f"files:    {self._describe_files()}\n"
+            f"training: to epoch {record.epochs}{to_go}, {self.describe_epoch()}; seed {record.seed}; "
             "Ctrl-C saves and stops"
         )
+
+    def _describe_files(self) -> str:
+        """Which files there will be, and where there are several numbered ones, how much room they take."""
+        record, folder, every = self.record, self.folder, self.record.save_every
+        if folder is None:
+            return "the chief's alone"
+        first = min(every * (record.epoch // every + 1), record.epochs)
+        line = f"{shown(folder.path.resolve())}: {folder.latest.name} after every epoch, "
+        line += file_name(folder.prefix, first)
+        count = -(-record.epochs // every) - record.epoch // every
+        if count == 1:
+            return line
+        kept = min(count, record.keep or count)
+        size = kept * self._file_bytes
+        fewer = "; --keep 3 keeps the last 3 alone" if size > MUCH_ROOM and not record.keep else ""
+        return f"{line} and so on every {every} ({kept} files, {size / 1e6:,.0f} MB{fewer})"
 
     def _count_classes(self) -> str:
         """How many images each class has, for the user's own classes: 'hats (108), scarves (97)'."""
@@ -330,7 +344,8 @@ class Run:
                 f"hardest to tell from real images: {least['epoch']}, told apart {least['told_apart']:.1%}"
             )
         display = f"python -m clothinggan.display --weights {shlex.quote(str(self.folder.last_saved))}"
-        lines.append(f"done, at epoch {self.record.epoch}; look at the images with: {shown(display)}")
+        to_go = "" if self.record.goal is None else f" of {self.record.goal} (resume goes on)"
+        lines.append(f"done, at epoch {self.record.epoch}{to_go}; look at the images with: {shown(display)}")
         return "\n".join(lines)
 
     def _how_to_go_on(self) -> str:

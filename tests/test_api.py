@@ -162,6 +162,19 @@ def test_measures_are_numbers_by_name_and_print_as_the_table(run, capsys):
     assert scores["fcd"] > 0
     assert evaluate.main(["--weights", str(run.path), "--images", "50", "--quick"]) == 0
     assert str(scores) in capsys.readouterr().out
+    with pytest.raises(KeyError, match="there is no 'near': 'nearness' is meant; there are name, epoch, fcd"):
+        scores["near"]
+
+
+def test_what_a_measure_is_called_stands_on_the_page_about_python(run):
+    page = (Path(__file__).parents[1] / "docs" / "python.md").read_text()
+    for name in clothinggan.measure(run.path, images=50, quick=True):
+        assert f"`{name}`" in page
+
+
+def test_a_run_says_in_a_cell_where_it_is(run):
+    assert repr(run).startswith(f"<a run of swift in {run.path.parent}, at the end of epoch ")
+    assert f"d_loss {run.history['d_loss'][-1]:.3f}" in repr(run)
 
 
 def test_images_are_drawn_of_the_classes_that_are_named(run):

@@ -12,7 +12,7 @@ import tensorflow as tf
 from conftest import SMALL
 from matplotlib.figure import Figure
 
-from clothinggan import callbacks, resume, train
+from clothinggan import callbacks, resume, run, train
 from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.signals import StoppedBySignal, StopRequests
 from clothinggan.titles import duration
@@ -67,20 +67,29 @@ def test_a_run_that_goes_on_says_which_epochs_are_left(small_run, monkeypatch, c
 
 @pytest.mark.parametrize(("design", "hint"), [("clothing", True), ("swift", False)])
 def test_who_starts_a_run_of_hours_is_told_of_the_faster_design(design, hint):
-    record = SimpleNamespace(epoch=0, epochs=200, preset=design)
+    record = SimpleNamespace(epoch=0, epochs=200, step_in_epoch=0, preset=design)
     said = callbacks.Forecast(record, None, print).describe(13 * 3600)
     assert said.startswith(f"200 epochs of {design}: about 13 h 0 min on this machine; Ctrl-C saves")
     assert ("--model swift draws garments in a minute" in said) is hint
 
 
-def test_the_last_epoch_of_a_run_that_goes_on_is_told_as_one():
-    record = SimpleNamespace(epoch=3, epochs=4, preset="swift")
-    assert callbacks.Forecast(record, None, print).describe(60).startswith("epoch 4 of swift: about ")
+@pytest.mark.parametrize(("step", "said"), [(0, "epoch 4 of swift: about "), (7, "the rest of epoch 4 of ")])
+def test_the_last_epoch_of_a_run_that_goes_on_is_told_as_one(step, said):
+    record = SimpleNamespace(epoch=3, epochs=4, step_in_epoch=step, preset="swift")
+    assert callbacks.Forecast(record, None, print).describe(60).startswith(said)
 
 
 def test_one_epoch_is_not_told_as_several():
-    record = SimpleNamespace(epoch=0, epochs=1, preset="swift")
+    record = SimpleNamespace(epoch=0, epochs=1, step_in_epoch=0, preset="swift")
     assert callbacks.Forecast(record, None, print).describe(50).startswith("1 epoch of swift: about 50 s")
+
+
+def test_a_run_says_how_much_room_its_files_will_take(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(run, "MUCH_ROOM", 1e6)
+    assert train.main([*SMALL, "--epochs", "2", "--save-every", "1"]) == 0
+    said = re.search(r"every 1 \(2 files, (\d+) MB; --keep 3 keeps", capsys.readouterr().out)
+    size = sum(path.stat().st_size for path in tmp_path.glob("*epoch*.h5"))
+    assert float(said[1]) == pytest.approx(size / 1e6, abs=1)
 
 
 def test_the_first_images_come_after_a_minute_of_a_long_epoch(monkeypatch, capsys):

@@ -93,6 +93,21 @@ def test_shares_of_classes_are_named_beside_their_bands():
     assert [text.get_text() for text in panel.texts] == ["hat", "scarf"]
 
 
+def test_a_class_that_is_gone_in_the_end_is_named_where_its_band_was_broadest():
+    shares = ([0.5, 0.5, 0.0], [0.9, 0.1, 0.0], [0.0, 0.9, 0.1])
+    history = [HISTORY[0] | {"epoch": 1 + n, "class_shares": share} for n, share in enumerate(shares)]
+    panel = figures.draw_losses(history, ["hat", "scarf", "sock"]).axes[-1]
+    places = {text.get_text(): text.get_position() for text in panel.texts}
+    assert places["hat"] == (2, pytest.approx(0.45))
+    assert places["scarf"] == (1.01, pytest.approx(0.45))
+
+
+def test_ten_classes_have_a_colour_each():
+    history = [entry | {"class_shares": [0.1] * 10} for entry in HISTORY]
+    bands = figures.draw_losses(history).axes[-1].collections
+    assert len({tuple(band.get_facecolor()[0]) for band in bands}) == 10
+
+
 def test_the_names_of_classes_stand_under_their_images_in_turns():
     images = np.zeros((5, 28, 28), np.float32)
     (axes,) = figures.draw_grid(images, "title", ["hat", "scarf"]).axes

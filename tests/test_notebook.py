@@ -7,7 +7,7 @@ import nbformat
 import pytest
 import run_notebook
 
-PICTURES = 5
+PICTURES = 6
 
 
 def outputs_of(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:

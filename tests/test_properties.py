@@ -88,6 +88,7 @@ records = st.builds(
     invert=st.sampled_from(INVERSIONS),
     keep_best=st.sampled_from([None, *BEST_COLUMNS]),
     stop_after=st.none() | counts,
+    goal=st.none() | counts,
     design=st.sampled_from([{}, *map(presets.as_plain_data, PRESETS.values())]),
 )
 values = st.recursive(

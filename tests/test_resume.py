@@ -248,6 +248,18 @@ def test_how_far_it_goes(options, last, small_run, tmp_path):
     assert read_checkpoint(tmp_path / "clothingGANlatest.h5").record.epoch == last
 
 
+def test_a_few_epochs_more_for_now_do_not_make_a_run_forget_what_it_was_begun_for(small_run, capsys):
+    assert resume.main(["--weights", str(small_run / "clothingGANepoch1.h5"), "--more", "1"]) == 0
+    assert "done, at epoch 2 of 4 (resume goes on)" in capsys.readouterr().out
+    assert resume.main([]) == 0
+    assert differences(Path("clothingGANepoch4.h5"), small_run / "clothingGANepoch4.h5") == []
+
+
+def test_an_end_that_is_named_takes_the_place_of_what_a_run_was_begun_for(small_run):
+    assert resume.main(["--weights", str(small_run / "clothingGANepoch1.h5"), "--epochs", "2"]) == 0
+    assert read_checkpoint(Path("clothingGANepoch2.h5")).record.goal is None
+
+
 def test_a_finished_run_goes_on_for_as_many_more_as_its_design_takes_and_says_so(
     small_run, monkeypatch, capsys
 ):

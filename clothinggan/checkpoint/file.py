@@ -167,19 +167,24 @@ def save_checkpoint(path: Path, generator: "keras.Model", record: Record, state:
         temporary.write_bytes(file_image(image))
 
 
-def check_size(generator: "keras.Model", state: State) -> None:
+def check_size(generator: "keras.Model", state: State) -> int:
     """Makes sure that what `save` writes of a run can be read again, however long its history grows.
+
+    Returns:
+        How many bytes the arrays take, which is nearly all of a file.
 
     Raises:
         ClothingGANError: If it would be larger than `read` takes.
     """
     arrays = [array for part in (generator.get_weights(), *state.values()) for array in part]
-    size = sum(array.nbytes for array in arrays) + _MAX_OVERHEAD
+    of_arrays = sum(array.nbytes for array in arrays)
+    size = of_arrays + _MAX_OVERHEAD
     if size > hdf5.MAX_BYTES:
         raise ClothingGANError(
             f"the networks and their optimisers would make files of {size // 2**20} MiB, and none of more "
             f"than {hdf5.MAX_BYTES // 2**20} MiB is read; go on from a smaller generator"
         )
+    return of_arrays
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

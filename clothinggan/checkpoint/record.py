@@ -40,6 +40,7 @@ class Record:
         seed: All randomness follows from it.
         batch_size: Real images a step.
         epochs: The epoch at which the run is to end.
+        goal: The later epoch that it was begun for, where it is to end earlier for now; None where not.
         save_every: Epochs between numbered files.
         keep: How many numbered files to keep; None is all.
         examples: How many of the first training images are used; None is all.
@@ -94,6 +95,7 @@ class Record:
     stop_after: int | None = None
     design: dict[str, object] = field(default_factory=dict)
     discriminator: str | None = None
+    goal: int | None = None
 
     @property
     def position(self) -> str:
@@ -148,6 +150,11 @@ class Record:
         self.step_in_epoch = 0
         self.seconds_in_epoch = 0.0
         self.history.append({"epoch": self.epoch, **entry})
+
+    def plan(self, last_epoch: int) -> None:
+        """Has the run end at this epoch for now: one that was begun for a later one can go on to that."""
+        goal = max(self.epochs, self.goal or 0)
+        self.epochs, self.goal = last_epoch, goal if goal > last_epoch else None
 
     def is_milestone(self) -> bool:
         """Whether the epoch just completed gets a numbered file."""
@@ -204,7 +211,7 @@ def _check_record(record: Record) -> None:
     counts = [record.step_in_epoch, record.step, record.threads]
     epochs = [record.epoch, *record.numbered, *(entry["epoch"] for entry in record.history)]
     sizes = [record.batch_size, record.epochs, record.save_every]
-    limits = (record.keep, record.examples, record.evaluate_every, record.stop_after)
+    limits = (record.keep, record.examples, record.evaluate_every, record.stop_after, record.goal)
     sizes += [size for size in limits if size is not None]
     texts = [record.preset, record.data, record.fingerprint, record.processor]
     texts += [*record.versions, *record.versions.values(), record.fit, record.invert]

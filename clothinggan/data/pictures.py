@@ -34,6 +34,7 @@ from clothinggan.errors import listed
 from clothinggan.progress import show_progress
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff")
+KINDS = "PNG, JPEG, GIF, BMP, WebP or TIFF"
 
 MIN_SIDE = 4  # pixels
 MAX_PIXELS = 2**26
@@ -108,8 +109,13 @@ def read_pictures(folder: Path, files: Sequence[File], fit: str, invert: str) ->
     layout = _arrange([file for file in files if is_picture(file)])
     notes = list(layout.notes)
     if strangers := [file for file in files if not is_picture(file)]:
-        kinds = "PNG, JPEG, GIF, BMP, WebP or TIFF"
-        notes.append(f"left out, being no {kinds}: {_files_listed(strangers)}")
+        note = f"left out, being no {KINDS}: {_files_listed(strangers)}"
+        with_pictures = {picture.file.parts[:-1] for picture in layout.pictures}
+        without = {file.parts[:-1] for file in strangers} - with_pictures - {()}
+        if layout.class_names and without:
+            empty = sorted("/".join(parts) + "/" for parts in without)
+            note += f"; so there is no class of {listed(empty, _NAMED)}"
+        notes.append(note)
     decoded = _read_all(folder, [picture.file for picture in layout.pictures], fit)
     flaws = {
         "/".join(picture.file.parts): reason

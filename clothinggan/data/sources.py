@@ -38,6 +38,10 @@ KEYWORDS = ("fashion_mnist", "sample")
 
 _TFDS = "tfds:"
 _LISTED = 5  # files in a message
+NO_IMAGES = (
+    f"holds no training images, which are pictures, {IDX_FILES['x_train']} (or .gz) in a folder, or x_train "
+    "in an .npz"
+)
 _PIXELS = SIZE * SIZE
 _WHITISH = 200  # levels: what nobody takes for a dark border
 
@@ -264,13 +268,17 @@ def _load_folder(source: str, fit: str, invert: str) -> Dataset:
     }
     if "x_train" in published:
         return _assemble(_read_group(source, _Group("idx", published)), invert)
-    from clothinggan.data.pictures import is_picture, read_pictures
+    from clothinggan.data.pictures import KINDS, is_picture, read_pictures
 
     files = find_files(source)
     others = [file for file in files if not is_picture(file)]
     holds_idx = any(group.form == "idx" for group in _groups(others))
     if holds_idx or len(others) == len(files):
-        return _assemble(_read_folder(source, others), invert)
+        content = _read_folder(source, others)
+        if "x_train" not in content.parts and others:
+            names = listed(["/".join(file.parts) for file in others], _LISTED)
+            raise Flaw(f"{NO_IMAGES}; what is there is no {KINDS}: {names}")
+        return _assemble(content, invert)
     pictures = read_pictures(Path(source), files, fit, invert)
     arrays = {
         "x_train": pictures.train_images,
@@ -311,10 +319,7 @@ def _assemble(content: _Content, invert: str) -> Dataset:
     """Makes a data set of what a source holds, with bright and dark exchanged where `invert` is ``yes``."""
     parts, notes = content.parts, content.notes
     if "x_train" not in parts:
-        raise Flaw(
-            f"holds no training images, which are pictures, {IDX_FILES['x_train']} (or .gz) in a folder, or "
-            "x_train in an .npz"
-        )
+        raise Flaw(NO_IMAGES)
     images = {}
     for name in ("x_train", "x_test"):
         if name in parts:

@@ -4,7 +4,7 @@
     python scripts/experiments/make_weights.py --model clothing --data fashion_mnist
     python scripts/experiments/make_weights.py --model swift --data fashion_mnist
 
-trains the design for its example's epochs in runs/ (`clothing` six to eighteen hours on two cores,
+trains the design for its example's epochs in runs/ (`clothing` six to eighteen hours on two threads,
 `swift` one; after Ctrl-C or a crash the next call goes on), then measures the files of several epochs and
 writes what belongs into weights/: the last file, its history, pictures, and a README with all figures.
 `--publish-only` leaves the training out and does the rest with the files that are there so far; with `--into
@@ -99,7 +99,7 @@ class Example:
 
 
 EXAMPLES = {
-    "clothing": Example(PRESETS["clothing"], 200, (5, 10, 25, 50, 100, 150, 200), ""),
+    "clothing": Example(PRESETS["clothing"], 200, tuple(range(5, 201, 5)), ""),
     "swift": Example(PRESETS["swift"], 40, (5, 10, 20, 30, 40), "swift_", is_packaged=True),
 }
 
@@ -183,7 +183,7 @@ def publish(example: Example, data: str, runs: Path) -> None:
     if not numbered:
         raise SystemExit(f"there is no numbered file in {runs}")
     last = read_checkpoint(numbered[-1])
-    before, frames = told_before(example, last, until=epoch_in_name(numbered[0]))
+    before, frames = told_before(example, last)
     write_history(example, last)
     make_timelapse(numbered, frames, example.path("timelapse.gif"))
     call("display", "--weights", last.path, "--walk", example.path("walk.gif"), check=True)
@@ -192,10 +192,8 @@ def publish(example: Example, data: str, runs: Path) -> None:
         call("display", "--weights", last.path, "--no-real", "--save", pictures, check=True)
         # A name that stays, whatever the epoch: the project's README shows it.
         shutil.copy(Path(pictures, f"{last.path.stem}_generated.png"), example.path("generated.png"))
-    measured = [path for path in numbered if epoch_in_name(path) in example.measured]
-    if last.path not in measured:
-        measured.append(last.path)
-    report = measure(data, measured, before)
+    measured = {path for path in numbered if epoch_in_name(path) in example.measured} | {last.path}
+    report = measure(data, sorted(measured, key=epoch_in_name), before)
     files.write_text(example.path("evaluation.json"), json.dumps(report, indent=2) + "\n")
     # Last: by this file `told_before` knows of which run the others tell.
     published = WEIGHTS / last.path.name
@@ -267,21 +265,17 @@ def rounded(array: np.ndarray, bits: int) -> np.ndarray:
     return ((array.view(np.uint32) + half) >> dropped << dropped).view(np.float32)
 
 
-def told_before(example: Example, last: Checkpoint, until: int) -> tuple[dict | None, dict[str, np.ndarray]]:
-    """What weights/ tells of the run's epochs before `until`: a report, and frames by caption.
+def told_before(example: Example, last: Checkpoint) -> tuple[dict | None, dict[str, np.ndarray]]:
+    """What weights/ tells of the run's earlier epochs: a report, and frames by caption.
 
     Nothing if what is there is of another run.
     """
     if not example.weights or not read_checkpoint(example.weights).record.leads_to(last.record):
         return None, {}
     report = json.loads(example.path("evaluation.json").read_text())
-    report["files"] = [
-        line for line in report["files"] if line["epoch"] in example.measured and line["epoch"] < until
-    ]
-    frames = load_timelapse(example.path("timelapse.gif"))
-    return report, {
-        caption: frame for caption, frame in frames.items() if int(caption.removeprefix("epoch ")) < until
-    }
+    epochs = {*example.measured} - {last.record.epoch}
+    report["files"] = [line for line in report["files"] if line["epoch"] in epochs]
+    return report, load_timelapse(example.path("timelapse.gif"))
 
 
 def make_timelapse(numbered: list[Path], before: dict[str, np.ndarray], path: Path) -> None:
@@ -307,18 +301,23 @@ def write_history(example: Example, last: Checkpoint) -> None:
 
 
 def measure(data: str, paths: list[Path], before: dict | None) -> dict:
-    """The report of `evaluate --json`, with names in place of paths, behind the lines of earlier files.
+    """The report of `evaluate --json`, with names in place of paths, and with the lines of earlier files.
 
-    Lines that another classifier measured do not compare, and are left out.
+    A file that has such a line is not measured again. But lines that another classifier measured do not
+    compare: they are left out, and their files, if they are there, are measured.
     """
-    options = ["--data", data, "--images", str(IMAGES), "--weights", *map(str, paths)]
+    told = {line["name"] for line in before["files"]} if before else {}
+    new = [path for path in paths if path.name not in told]
+    options = ["--data", data, "--images", str(IMAGES), "--weights", *map(str, new)]
     measured, _ = evaluate.measure(evaluate.parse(options))
     report = json.loads(measured.as_json())
     report["data"] = data
     for line in report["files"]:
         line["name"] = Path(line["name"]).name
-    if before and before["classifier"] == report["classifier"]:
-        report["files"] = before["files"] + report["files"]
+    if before and before["classifier"] != report["classifier"]:
+        return measure(data, paths, None)
+    if before:
+        report["files"] = sorted(before["files"] + report["files"], key=lambda line: line["epoch"])
     of_training = report["references"][0]
     report["best"] = {
         column: report["files"][place]["name"]

@@ -254,6 +254,21 @@ def test_hidden_files_are_ignored_and_others_that_are_no_pictures_are_named(tmp_
     assert sources.load(str(tmp_path)).notes[0].endswith("JPEG, GIF, BMP, WebP or TIFF: README.txt")
 
 
+def test_a_folder_of_kinds_that_are_not_read_is_refused_with_what_is_there(tmp_path):
+    for name in ("a/x.svg", "a/y.heic"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert "what is there is no PNG, JPEG, GIF, BMP, WebP or TIFF: a/x.svg, a/y.heic" in refusal(tmp_path)
+
+
+def test_a_folder_that_is_no_class_for_want_of_pictures_is_named(tmp_path):
+    (fill(tmp_path) / "phone").mkdir()
+    (tmp_path / "phone" / "1.HEIC").write_bytes(b"x")
+    dataset = sources.load(str(tmp_path))
+    assert dataset.class_names == ("hats", "scarves")
+    assert dataset.notes[0].endswith("phone/1.HEIC; so there is no class of phone/")
+
+
 def test_pictures_that_cannot_be_read_are_named_counted_and_left_out(tmp_path):
     fill(tmp_path, each=30)
     for name in BROKEN:
