@@ -1,4 +1,4 @@
-"""Runs notebooks/first_gan.ipynb, five minutes on two cores, and keeps it with its pictures, to be committed.
+"""Runs notebooks/first_gan.ipynb, ten minutes on two threads, and keeps it and its pictures, to be committed.
 
     .venv/bin/python scripts/run_notebook.py
 
