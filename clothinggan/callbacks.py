@@ -368,7 +368,7 @@ class Checkpoints(StopAtSignal):
             entry = self.record.history[-1]
             print(
                 f"epoch {entry['epoch']}: the discriminator is right on {entry['accuracy_real']:.1%} of real "
-                f"and {entry['accuracy_fake']:.1%} of generated images (50% is guessing); "
+                f"and {entry['accuracy_fake']:.1%} of generated images (guessing adds up to 100%); "
                 f"saved {shown(path)} and its .png",
                 flush=True,
             )

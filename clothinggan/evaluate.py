@@ -191,7 +191,11 @@ def _draw(line: Line, evaluator: Evaluator, path: Path) -> None:
     pairs = [(images[i], evaluator.train_images[near.indices[i]], float(near.distances[i])) for i in nearest]
     show_progress("", 0, 0)
     figure = draw_classified(
-        first, [evaluator.eyes.class_names[index] for index in classes], pairs, line.title
+        first,
+        [evaluator.eyes.class_names[index] for index in classes],
+        pairs,
+        evaluator.test_distances,
+        line.title,
     )
     save_png(figure, path)
 

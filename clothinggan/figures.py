@@ -139,6 +139,7 @@ def draw_classified(
     images: np.ndarray,
     classes: Sequence[str],
     pairs: Sequence[tuple[np.ndarray, np.ndarray, float]],
+    test_distances: np.ndarray,
     title: str,
 ) -> Figure:
     """Draws images with their classes, and those nearest to training images beside these.
@@ -147,6 +148,7 @@ def draw_classified(
         images: (n, 28, 28) floats in [0, 1].
         classes: The name that stands under each.
         pairs: A generated image, the training image nearest to it, and their distance.
+        test_distances: (m,) floats, those of test images to the training images nearest to them.
         title: Stands above.
 
     Returns:
@@ -161,7 +163,11 @@ def draw_classified(
         axes.set_axis_off()
     for axes, image, name in zip(grid.flat, images, classes, strict=False):
         _show_small(axes, image, name)
-    below.suptitle("nearest to the training images: generated above, training image below, their distance")
+    usual, near = np.quantile(test_distances, (0.5, 0.01))
+    below.suptitle(
+        "nearest to the training images: generated above, training image below, their distance\n"
+        f"(half of the test images are nearer to one than {usual:.2f}, one in a hundred than {near:.2f})"
+    )
     below_grid = below.subplots(2, len(pairs), squeeze=False)
     for axes in below_grid.flat:
         axes.set_axis_off()
@@ -243,7 +249,7 @@ def _draw_curve(axes: Axes, history: Sequence[dict[str, float]], column: str, na
 
 
 def _finish(axes: Axes, label: str, legend: bool = True) -> None:
-    """Says what a panel's numbers are, and marks what guessing would give."""
+    """Says what a panel's numbers are, and marks what guessing would give: without a legend, in the panel."""
     axes.set_ylabel(label)
     axes.grid(alpha=0.3)
     locator = axes.xaxis.get_major_locator()
@@ -258,6 +264,11 @@ def _finish(axes: Axes, label: str, legend: bool = True) -> None:
         axes.set_ylim(0, 1.02)
     if legend:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False)
+        return
+    for line in axes.lines:
+        if line.get_linestyle() == "--":
+            place = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom"}
+            axes.text(0.99, line.get_ydata()[0], line.get_label(), **place, fontsize=7, color="dimgrey")
 
 
 def _mark(axes: Axes, height: float, name: str) -> None:

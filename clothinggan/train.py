@@ -86,7 +86,7 @@ def begin(arguments: argparse.Namespace) -> "Run":
     if batch_size > len(dataset.train_images):
         raise ClothingGANError(
             f"a batch of {batch_size} is more than the {len(dataset.train_images)} training images; "
-            "choose a smaller --batch-size"
+            "add images, or choose a smaller --batch-size"
         )
     record = Record(
         preset=preset.name,

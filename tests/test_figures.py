@@ -46,7 +46,9 @@ def test_a_title_that_is_too_long_loses_its_middle():
 
 def test_of_a_sheet_that_is_not_full_the_rest_is_empty():
     images = np.zeros((10, 28, 28), np.float32)
-    sheet = figures.draw_classified(images, ["bag"] * 10, [(images[0], images[0], 0.0)], "title")
+    pairs, distances = [(images[0], images[0], 0.0)], np.array([1.0, 2.0, 3.0])
+    sheet = figures.draw_classified(images, ["bag"] * 10, pairs, distances, "title")
+    assert "half of the test images are nearer to one than 2.00" in sheet.subfigs[1].get_suptitle()
     assert not any(axes.axison for axes in sheet.get_axes())
 
 
@@ -80,6 +82,11 @@ def test_after_one_epoch_there_is_a_whole_dot_over_its_number(draw):
         for curve in panel.lines[:-1]:
             assert curve.get_marker() == "o"
             assert curve.get_ydata()[0] < 0.99 * panel.get_ylim()[1]
+
+
+def test_a_comparison_says_in_its_panels_what_guessing_gives():
+    said = [[text.get_text() for text in panel.texts] for panel in comparison(HISTORY, HISTORY).axes[:3]]
+    assert said == [["ln 2: guessing real or fake"], ["ln 2: guessing real or fake"], ["one half: guessing"]]
 
 
 def test_curves_have_colours_that_the_colour_blind_tell_apart():

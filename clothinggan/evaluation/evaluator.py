@@ -171,7 +171,7 @@ class Evaluator:
         kernel = metrics.kernel_distance(self._real["features"], features)
         probabilities = self.classifier.classify(features)
         near = metrics.memorisation(
-            self.nearest_training_images(images[:NEAREST_IMAGES]).distances, self._real["test_distances"]
+            self.nearest_training_images(images[:NEAREST_IMAGES]).distances, self.test_distances
         )
         return Scores(
             fcd=self._frechet(features),
@@ -188,6 +188,11 @@ class Evaluator:
             confirmed=[] if classes is None else metrics.confirmed_shares(probabilities, classes),
             **learned,
         )
+
+    @property
+    def test_distances(self) -> np.ndarray:
+        """How far each test image is from the training image nearest to it: floats of shape (m,)."""
+        return self._real["test_distances"]
 
     def brief_scores(self, images: np.ndarray) -> dict[str, float | list[float]]:
         """Measures images, `wanted` of them, by what a training history records: see `MEASURED_COLUMNS`."""

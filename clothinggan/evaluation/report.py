@@ -23,7 +23,8 @@ precision: how many generated images look real; more than of training images is 
     ("near", "copies"): """\
 near: median distance to the nearest training image, divided by that of unseen test images; far below 1,
   with many copies, it may mean memorising, or blur: look at them. copies: share of images that are nearer
-  to a training image than 99 % of the test images are.""",
+  to a training image than 99 % of the test images are. A copy that was moved by a pixel, or has speckles,
+  is not near.""",
     ("confirmed",): """\
 confirmed: of the images drawn for a class, how many the classifier takes for it; of training images, how
   many of each class it recognises.""",
@@ -34,7 +35,9 @@ told apart: how often a small network that is trained for it tells unseen genera
     ("GAN-train",): """\
 GAN-train: how many real test images a network recognises that has learned from the generated ones alone;
   for training images, from as many real ones.""",
-    ("D real", "D fake"): "D real, D fake: how often the file's own discriminator is right.",
+    ("D real", "D fake"): """\
+D real, D fake: how often the file's own discriminator is right on real and on generated images. Guessing
+  adds up to 100 %, as 100 and 0 do.""",
 }
 # The table's columns: each score's title, and its text.
 COLUMNS: dict[str, tuple[str, Callable[[Scores], str]]] = {
@@ -185,7 +188,10 @@ class Report:
             parts.append(_align(_in_columns(confirmed)))
             titles.add("confirmed")
         if len(lines) > 1:
-            parts.append("* the best of its column; columns can disagree: see what each says")
+            parts.append(
+                "* the best of its column (of precision the nearest to that of training images, of density "
+                "to 1); columns can disagree: see what each says"
+            )
         if self.count < IMAGES:
             parts.append(
                 f"With {self.count:,} images of each kind, and not {IMAGES:,}, these numbers are rough: FCD "
