@@ -166,7 +166,8 @@ def draw_classified(
     usual, near = np.quantile(test_distances, (0.5, 0.01))
     below.suptitle(
         "nearest to the training images: generated above, training image below, their distance\n"
-        f"(half of the test images are nearer to one than {usual:.2f}, one in a hundred than {near:.2f})"
+        f"(below {near:.2f} it counts as a copy, as one test image in a hundred does; half of them lie below "
+        f"{usual:.2f})"
     )
     below_grid = below.subplots(2, len(pairs), squeeze=False)
     for axes in below_grid.flat:

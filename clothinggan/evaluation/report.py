@@ -36,8 +36,8 @@ told apart: how often a small network that is trained for it tells unseen genera
 GAN-train: how many real test images a network recognises that has learned from the generated ones alone;
   for training images, from as many real ones.""",
     ("D real", "D fake"): """\
-D real, D fake: how often the file's own discriminator is right on real and on generated images. Guessing
-  adds up to 100 %, as 100 and 0 do.""",
+D real, D fake: how often the file's own discriminator is right on real and on generated images;
+  empty where there is none in the file. Guessing adds up to 100 %, as 100 and 0 do.""",
 }
 # The table's columns: each score's title, and its text.
 COLUMNS: dict[str, tuple[str, Callable[[Scores], str]]] = {
