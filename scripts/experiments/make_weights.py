@@ -7,10 +7,9 @@
 trains the design for its example's epochs in runs/ (`clothing` six to eighteen hours on two threads,
 `swift` one; after Ctrl-C or a crash the next call goes on), then measures the files of several epochs and
 writes what belongs into weights/: the last file, its history, pictures, and a README with all figures.
-`--publish-only` leaves the training out and does the rest with the files that are there so far; with `--into
-FOLDER` that is kept apart from weights/ until it is complete, and goes on from there on another machine.
-`--example-only` does nothing but write the generator that the package brings, `example:swift`, from the
-file in weights/.
+`--publish-only` leaves the training out and does the rest with the files that are there so far: another
+machine goes on from what is in weights/. `--example-only` does nothing but write the generator that the
+package brings, `example:swift`, from the file in weights/.
 """
 
 import argparse
@@ -59,15 +58,6 @@ RAREST = "The rarest class is the one that the classifier sees least, with its s
 REFERENCES = (
     "Each table's reference lines were measured with it: where a network is trained, they differ by chance."
 )
-# The training images of a Fashion-MNIST that is shuffled and divided anew.
-RESPLIT = "c8e3e31d3e32bf09"
-ON_RESPLIT = """
-The images of {} are Fashion-MNIST's 70,000, but neither ordered nor divided into training and test
-images as in the published files. So with the published files `evaluate` and `resume` say that these are other
-images, `resume` wants them named (`--data fashion_mnist`), and the same commands should give similar figures
-but cannot give the same bits. Its table is measured on the published files, of whose 10,000 test images 8,604
-are among those that it was trained on: that flatters it.
-"""
 
 
 @dataclass(frozen=True)
@@ -106,7 +96,6 @@ EXAMPLES = {
 
 def main() -> int:
     """Trains as far as is left to train, and publishes; returns the exit status."""
-    global WEIGHTS
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -117,16 +106,7 @@ def main() -> int:
     parser.add_argument(
         "--example-only", action="store_true", help="only write the generator that the package brings"
     )
-    parser.add_argument(
-        "--into",
-        type=Path,
-        default=WEIGHTS,
-        metavar="FOLDER",
-        help="where the example is gone on with, and published (default: weights/)",
-    )
     arguments = parser.parse_args()
-    WEIGHTS = arguments.into
-    WEIGHTS.mkdir(exist_ok=True)
     example = EXAMPLES[arguments.model]
     if arguments.example_only:
         print(write_example(example))
@@ -338,12 +318,10 @@ def readme() -> str:
     listed = sorted(path for path in WEIGHTS.iterdir() if path.is_file() and path.suffix != ".md")
     sums = "\n".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in listed)
     body = "\n".join(sections)
-    examples = [read_checkpoint(example.weights) for example in EXAMPLES.values() if example.weights]
-    resplit = [e.path.name for e in examples if e.record.fingerprint.startswith(RESPLIT)]
     return f"""# The example weights
 
 Made by `train` and `resume` alone.
-{ON_RESPLIT.format(f"`{'` and `'.join(resplit)}`") if resplit else ""}
+
 {body}
 ## SHA-256
 
