@@ -36,6 +36,7 @@ NAME_HEIGHT = 6  # pixels, of the size of an image's, for a name under each imag
 # Okabe and Ito's colours, which colour-blind readers tell apart (https://jfly.uni-koeln.de/color/).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 BANDS = (*COLOURS, "#999999", "#882255")  # ten classes have one each
+_OVER_CURVES = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}  # behind words
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue, after ITU-R BT.709
 # The pictures are ours: a matplotlibrc may turn them upside down, or set type by a program that is not there.
 _own_style = style.context(["default", {"axes.prop_cycle": cycler(color=COLOURS)}])
@@ -268,8 +269,9 @@ def _finish(axes: Axes, label: str, legend: bool = True) -> None:
         return
     for line in axes.lines:
         if line.get_linestyle() == "--":
-            place = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom"}
-            axes.text(0.99, line.get_ydata()[0], line.get_label(), **place, fontsize=7, color="dimgrey")
+            place = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom", "zorder": 3}
+            look = {"fontsize": 7, "color": "dimgrey", "bbox": _OVER_CURVES}
+            axes.text(0.99, line.get_ydata()[0], line.get_label(), **place, **look)
 
 
 def _mark(axes: Axes, height: float, name: str) -> None:

@@ -21,10 +21,10 @@ precision: how many generated images look real; more than of training images is 
   coverage: how much of what is real they cover.""",
     ("sure",): "sure: the classifier's mean certainty.",
     ("near", "copies"): """\
-near: median distance to the nearest training image, divided by that of unseen test images; far below 1,
-  with many copies, it may mean memorising, or blur: look at them. copies: share of images that are nearer
-  to a training image than 99 % of the test images are. A copy that was moved by a pixel, or has speckles,
-  is not near.""",
+near: median distance to the nearest training image, divided by that of unseen test images; far above 1,
+  images lie beside what is real; far below, with many copies, it may mean memorising, or blur: look at
+  them. copies: share of images that are nearer to a training image than 99 % of the test images are. A
+  copy that was moved by a pixel, or has speckles, is not near.""",
     ("confirmed",): """\
 confirmed: of the images drawn for a class, how many the classifier takes for it; of training images, how
   many of each class it recognises.""",
