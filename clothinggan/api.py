@@ -246,7 +246,7 @@ def measure(*paths: StrPath, **options: Any) -> Measures | list[Measures]:
 
     Returns:
         The file's numbers by name, which are those of `evaluate --json`: `list` of it tells them, and the
-        last table on docs/python.md which column each is. A list of such for several files.
+        table on docs/python.md which column each is. A list of such for several files.
 
     Raises:
         ClothingGANError: If a file or the data cannot be used.

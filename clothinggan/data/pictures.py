@@ -109,7 +109,7 @@ def read_pictures(folder: Path, files: Sequence[File], fit: str, invert: str) ->
     layout = _arrange([file for file in files if is_picture(file)])
     notes = list(layout.notes)
     if strangers := [file for file in files if not is_picture(file)]:
-        note = f"left out, being no {KINDS}: {_files_listed(strangers)}"
+        note = f"left out, being no {KINDS}: {files_listed(strangers)}"
         with_pictures = {picture.file.parts[:-1] for picture in layout.pictures}
         without = {file.parts[:-1] for file in strangers} - with_pictures - {()}
         if layout.class_names and without:
@@ -197,13 +197,13 @@ def _arrange(files: list[File]) -> _Layout:
         of_test, more = _classified(inside[test], depth + 1, True)
         unknown = {picture.class_name for picture in of_test if picture.class_name} - set(names or ())
         if names and unknown:
-            lost = _files_listed(picture.file for picture in of_test if picture.class_name in unknown)
+            lost = files_listed(picture.file for picture in of_test if picture.class_name in unknown)
             more.append(f"left out, of no class in {training}/: {lost}")
             of_test = [picture for picture in of_test if picture.class_name not in unknown]
         pictures, notes = pictures + of_test, notes + more
     if outside := [file for file in files if _folder(file, depth) not in used]:
         folders = " and ".join(f"{name}/" for name in used)
-        notes.append(f"left out, outside {folders}: {_files_listed(outside)}")
+        notes.append(f"left out, outside {folders}: {files_listed(outside)}")
     return _Layout(pictures, names, bool(test), tuple(notes))
 
 
@@ -233,7 +233,7 @@ def _classified(files: Sequence[File], depth: int, is_test: bool) -> tuple[list[
     outside = [picture for picture in pictures if picture.class_name is None]
     if not classified or not outside:
         return pictures, []
-    lost = _files_listed(picture.file for picture in outside)
+    lost = files_listed(picture.file for picture in outside)
     return classified, [f"left out, outside the folders that are classes: {lost}"]
 
 
@@ -251,7 +251,8 @@ def _class_names(pictures: Sequence[_Picture]) -> tuple[str, ...] | None:
     return tuple(sorted(names))
 
 
-def _files_listed(files: Iterable[File]) -> str:
+def files_listed(files: Iterable[File]) -> str:
+    """Returns files by where they are in their folder, in one line: of many the first ones."""
     return listed(["/".join(file.parts) for file in files], _NAMED)
 
 

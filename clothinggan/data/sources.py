@@ -268,7 +268,7 @@ def _load_folder(source: str, fit: str, invert: str) -> Dataset:
     }
     if "x_train" in published:
         return _assemble(_read_group(source, _Group("idx", published)), invert)
-    from clothinggan.data.pictures import KINDS, is_picture, read_pictures
+    from clothinggan.data.pictures import KINDS, files_listed, is_picture, read_pictures
 
     files = find_files(source)
     others = [file for file in files if not is_picture(file)]
@@ -276,8 +276,7 @@ def _load_folder(source: str, fit: str, invert: str) -> Dataset:
     if holds_idx or len(others) == len(files):
         content = _read_folder(source, others)
         if "x_train" not in content.parts and others:
-            names = listed(["/".join(file.parts) for file in others], _LISTED)
-            raise Flaw(f"{NO_IMAGES}; what is there is no {KINDS}: {names}")
+            raise Flaw(f"{NO_IMAGES}; what is there is no {KINDS}: {files_listed(others)}")
         return _assemble(content, invert)
     pictures = read_pictures(Path(source), files, fit, invert)
     arrays = {
