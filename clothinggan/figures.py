@@ -257,25 +257,23 @@ def _finish(axes: Axes, label: str, legend: bool = True) -> None:
     locator = axes.xaxis.get_major_locator()
     locator.set_params(integer=True)
     if label.endswith("loss"):
-        _mark(
-            axes, np.log(2), "ln 2: guessing real or fake"
-        )  # What guessing costs, where no class loss is added.
+        # What guessing costs, where no class loss is added.
+        _mark(axes, np.log(2), "ln 2: guessing real or fake", in_panel=not legend)
         axes.set_ylim(0, 1.06 * axes.dataLim.y1)  # By itself it would cut a dot at the top in half.
     elif not label.lower().endswith(("distance", "fcd")):
-        _mark(axes, 0.5, "one half: guessing" if "accuracy" in label or "apart" in label else "one half")
+        name = "one half: guessing" if "accuracy" in label or "apart" in label else "one half"
+        _mark(axes, 0.5, name, in_panel=not legend)
         axes.set_ylim(0, 1.02)
     if legend:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False)
-        return
-    for line in axes.lines:
-        if line.get_linestyle() == "--":
-            place = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom", "zorder": 3}
-            look = {"fontsize": 7, "color": "dimgrey", "bbox": _OVER_CURVES}
-            axes.text(0.99, line.get_ydata()[0], line.get_label(), **place, **look)
 
 
-def _mark(axes: Axes, height: float, name: str) -> None:
+def _mark(axes: Axes, height: float, name: str, in_panel: bool) -> None:
+    """Draws a dashed line with a name, for the legend or, where there is none, in the panel."""
     axes.axhline(height, color="grey", linestyle="--", linewidth=1, label=name, zorder=1)
+    if in_panel:
+        place = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom", "zorder": 3}
+        axes.text(0.99, height, name, **place, fontsize=7, color="dimgrey", bbox=_OVER_CURVES)
 
 
 @_own_style
