@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from clothinggan import evaluate, figures, train
 from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.checkpoint.restore import draw_images, restore_generator
-from clothinggan.evaluation import gan_train, small_networks, two_sample_test
+from clothinggan.evaluation import evaluator, gan_train, small_networks, two_sample_test
 
 QUICK = ["--data", "sample", "--images", "50", "--quick"]
 
@@ -41,6 +41,23 @@ def test_the_table_has_each_file_the_references_and_what_the_numbers_are(weights
     ):
         assert essential in said
     assert "of sample, seen by a classifier of its own that learned the 10 classes of sample" in said
+
+
+def header(table):
+    """The titles of its columns."""
+    return next(line for line in table.splitlines() if "FCD" in line).split()
+
+
+def test_the_kernel_distance_of_few_images_is_left_out(weights, monkeypatch, capsys):
+    assert evaluate.main(["--weights", *weights, *QUICK]) == 0
+    said = capsys.readouterr().out
+    assert "KCD" not in header(said)
+    assert "KCD is left out, since it needs 1,000 images" in said
+    monkeypatch.setattr(evaluator, "FEWEST_FOR_KERNEL_DISTANCE", 50)
+    assert evaluate.main(["--weights", *weights, *QUICK]) == 0
+    said = capsys.readouterr().out
+    assert "KCD" in header(said)
+    assert "KCD can be below 0" in said
 
 
 def report(weights, capsys, *options):

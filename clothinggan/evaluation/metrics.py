@@ -163,14 +163,15 @@ def kernel_distance(
     Args:
         real: Floats of shape (n, d), n at least 4: two blocks of two.
         fake: Floats of shape (m, d), m at least 4.
-        block_size: The most images of either set in one block, where the smaller set allows.
+        block_size: The most images of either set in one block, where the smaller set allows. There are ten
+            blocks at least, where it has twenty: the spread of two would say little.
         seed: Of the shuffle; a Generator is used as it stands, and advanced.
     """
     real, fake = _feature_pair(real, fake, at_least=4)
     if block_size < 2:
         raise ValueError(f"block_size is {block_size}: a block needs at least 2 images")
     generator = np.random.default_rng(seed)
-    blocks = max(2, -(-max(len(real), len(fake)) // block_size))
+    blocks = max(10, -(-max(len(real), len(fake)) // block_size))
     blocks = min(blocks, len(real) // 2, len(fake) // 2)
 
     def shuffled_blocks(features: np.ndarray) -> list[np.ndarray]:

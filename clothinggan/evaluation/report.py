@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 
 from clothinggan.errors import shown
-from clothinggan.evaluation.evaluator import IMAGES, Scores
+from clothinggan.evaluation.evaluator import FEWEST_FOR_KERNEL_DISTANCE, IMAGES, Scores
 
 # What columns say: the titles that a paragraph is about, and the paragraph.
 EXPLANATIONS = {
@@ -17,8 +17,8 @@ FCD, KCD: Fréchet and kernel distance (KCD times 1000, with its standard error)
   the same test images and as many generated ones. Lower is better.""",
     ("precision", "density", "recall", "coverage"): """\
 precision: how many generated images look real; more than of training images is more typical, not better.
-  density: the same, counted by how many real ones each is near to, about 1 for real images. recall,
-  coverage: how much of what is real they cover.""",
+  density: the same, counted by how many real ones each is near to, about 1 for real images. coverage: how
+  many real images have a generated one near; recall: the same, where torn images count as near to more.""",
     ("sure",): "sure: the classifier's mean certainty.",
     ("near", "copies"): """\
 near: median distance to the nearest training image, divided by that of unseen test images; far above 1,
@@ -146,23 +146,23 @@ class Report:
         def cell(line: Line, column: str, text: str) -> str:
             return text + (" *" if best.get(column) is line else "  " if best.get(column) else "")
 
-        rows = [["", "epoch", *(title for title, _ in COLUMNS.values()), "D real", "D fake"]]
+        columns = {
+            name: column
+            for name, column in COLUMNS.items()
+            if any(getattr(line.scores, name) is not None for line in [*lines, *references])
+        }
+        rows = [["", "epoch", *(title for title, _ in columns.values()), "D real", "D fake"]]
         for line in [*lines, *references]:
             numbers = (
                 cell(line, column, "" if getattr(line.scores, column) is None else text(line.scores))
-                for column, (_, text) in COLUMNS.items()
+                for column, (_, text) in columns.items()
             )
             accuracies = [f"{share:.1%}" for share in line.discriminator or ()] or ["", ""]
             epoch = "" if line.epoch is None else str(line.epoch)
             if line.step_in_epoch:
                 epoch = f"{line.epoch + 1}, step {line.step_in_epoch}"
             rows.append([shown(line.name), epoch, *numbers, *accuracies])
-        if self.quick:
-            learned = [
-                index for index, row in enumerate(rows[0]) if row.strip() in ("told apart", "GAN-train")
-            ]
-            rows = [[cell for index, cell in enumerate(row) if index not in learned] for row in rows]
-        titles = {title.strip() for title in rows[0]}
+        titles = set(rows[0])
         names = [shown(name.split("/")[0]) for name in self.class_names]
         shares = [["share of", *names]]
         shares += [
@@ -193,9 +193,14 @@ class Report:
                 "to 1); columns can disagree: see what each says"
             )
         if self.count < IMAGES:
+            kernel_distance = (
+                "KCD can be below 0"
+                if "kcd" in columns
+                else f"KCD is left out, since it needs {FEWEST_FOR_KERNEL_DISTANCE:,} images"
+            )
             parts.append(
                 f"With {self.count:,} images of each kind, and not {IMAGES:,}, these numbers are rough: FCD "
-                "is biased upwards, KCD can be below 0, and less than training images have may be chance."
+                f"is biased upwards, {kernel_distance}, and less than training images have may be chance."
             )
         return "\n\n".join([*parts, explanation(titles)])
 

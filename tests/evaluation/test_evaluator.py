@@ -108,7 +108,7 @@ def test_the_references_are_a_floor_and_a_ceiling(judge):
     assert references["training images"].fcd < references["uniform noise"].fcd
 
 
-def test_few_training_images_have_the_test_images_shares_of_the_classes():
+def test_training_images_in_the_place_of_fakes_have_the_test_images_shares_of_the_classes():
     images, labels = sample.make_split("train")
     kept = np.flatnonzero(labels < 3)[:120]
     of_test = np.concatenate([np.flatnonzero(labels[kept] == number)[:20] for number in range(3)])
