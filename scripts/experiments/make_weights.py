@@ -4,7 +4,7 @@
     python scripts/experiments/make_weights.py --model clothing --data fashion_mnist
     python scripts/experiments/make_weights.py --model swift --data fashion_mnist
 
-trains the design for its example's epochs in runs/ (`clothing` six to eighteen hours on two threads,
+trains the design for its example's epochs in runs/ (`clothing` seven to twenty-one hours on two threads,
 `swift` one; after Ctrl-C or a crash the next call goes on), then measures the files of several epochs and
 writes what belongs into weights/: the last file, its history, pictures, and a README with all figures.
 `--publish-only` leaves the training out and does the rest with the files that are there so far: another
@@ -69,6 +69,7 @@ class Example:
         epochs: How long it trains.
         measured: The epochs whose files are measured.
         names: What the names of the files about it begin with.
+        precision: What its networks are computed in.
         is_packaged: Whether its generator comes with the package.
     """
 
@@ -76,6 +77,7 @@ class Example:
     epochs: int
     measured: tuple[int, ...]
     names: str
+    precision: str = "float32"
     is_packaged: bool = False
 
     @property
@@ -89,7 +91,7 @@ class Example:
 
 
 EXAMPLES = {
-    "clothing": Example(PRESETS["clothing"], 200, tuple(range(5, 201, 5)), ""),
+    "clothing": Example(PRESETS["clothing"], 200, tuple(range(5, 201, 5)), "", precision="bfloat16"),
     "swift": Example(PRESETS["swift"], 40, (5, 10, 20, 30, 40), "swift_", is_packaged=True),
 }
 
@@ -139,12 +141,13 @@ def train(example: Example, data: str, runs: Path) -> int:
     found = run_folder.find_checkpoints(runs, example.preset.file_prefix)
     if found and found[-1].epoch >= example.epochs:
         return 0
-    model = ("--model", example.preset.name, "--data", data, "--epochs", example.epochs, "--out", runs)
+    options = ("--data", data, "--epochs", example.epochs, "--out", runs)
+    model = ("--model", example.preset.name)
     if found:
-        return call("resume", *model)
+        return call("resume", *model, *options)
     if is_unfinished(example, data):
-        return call("resume", *model, "--weights", example.weights)
-    return call("train", *model)
+        return call("resume", *model, *options, "--weights", example.weights)
+    return call("train", *model, *options, "--precision", example.precision)
 
 
 def is_unfinished(example: Example, data: str) -> bool:
@@ -341,6 +344,9 @@ def section(example: Example) -> str:
     on_a_page = f"`{page.name}` draws in any browser.\n" if page.exists() else ""
     record, report = last.record, json.loads(example.path("evaluation.json").read_text())
     seconds = sum(entry["seconds"] for entry in record.history)
+    options = f"--model {record.preset} --data {report['data']} --epochs {example.epochs}"
+    if record.precision != "float32":
+        options += f" --precision {record.precision}"
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     return f"""## `{last.path.name}`
 
@@ -352,7 +358,7 @@ python scripts/experiments/make_weights.py --model {record.preset} --data {repor
 ```
 
 It trains with
-`python -m clothinggan.train --model {record.preset} --data {report["data"]} --epochs {example.epochs}`
+`python -m clothinggan.train {options}`
 and, after each cut-off, `python -m clothinggan.resume`.
 
 | | |

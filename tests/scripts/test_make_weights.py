@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -16,14 +17,16 @@ import numpy as np
 import pytest
 from conftest import start, stranger, wait_for_words
 
-from clothinggan import draw
+from clothinggan import draw, train
 from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.errors import ClothingGANError
 from clothinggan.evaluation import own_classifier
 from clothinggan.figures import load_timelapse
 from clothinggan.presets import PRESETS
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "experiments" / "make_weights.py"
+CHECKOUT = Path(__file__).parents[2]
+SCRIPT = CHECKOUT / "scripts" / "experiments" / "make_weights.py"
+PUBLISHED = CHECKOUT / "weights"
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,18 @@ def moved(run, epochs, folder):
     for epoch in epochs:
         shutil.copy(run / f"clothingGANepoch{epoch}.h5", folder)
     return folder
+
+
+@pytest.mark.parametrize("name", ["clothing", "swift"])
+def test_an_example_is_trained_with_the_command_on_its_page(make_weights, name, monkeypatch, tmp_path):
+    commands = []
+    monkeypatch.setattr(make_weights, "call", lambda *words: commands.append([str(word) for word in words]))
+    make_weights.train(make_weights.EXAMPLES[name], "fashion_mnist", tmp_path)
+    ((command, *options),) = commands
+    page = (PUBLISHED / "README.md").read_text()
+    (told,) = re.findall(rf"`python -m clothinggan\.train (--model {name} .*)`", page)
+    assert command == "train"
+    assert train.parse(options) == train.parse([*told.split(), "--out", str(tmp_path)])
 
 
 def test_the_page_that_is_published_is_what_the_script_writes(script):
