@@ -55,8 +55,9 @@ MAX_PACKAGED = 3_000_000  # bytes: a wheel is to have less than 4 MB
 IMAGES = 10_000  # that each file is measured with
 WRITTEN_BY_HAND = ("clothing.md", "trials.md")
 RAREST = "The rarest class is the one that the classifier sees least, with its share of the images."
-REFERENCES = (
-    "Each table's reference lines were measured with it: where a network is trained, they differ by chance."
+CHANCE = (
+    "Where a network is trained, chance moves a number by more than its standard error tells, and FCD moves "
+    "too, with [the latent vectors that are drawn](../docs/measuring.md)."
 )
 
 
@@ -315,7 +316,7 @@ def readme() -> str:
     """The text of weights/README.md: but for those in `WRITTEN_BY_HAND`, no figure in it is typed by hand."""
     sections = [section(example) for example in EXAMPLES.values() if example.weights]
     columns = explanation([*COLUMNS.values(), "confirmed"])
-    sections.append(f"## The columns\n\n```\n{columns}\n```\n\n{RAREST} {REFERENCES}\n")
+    sections.append(f"## The columns\n\n```\n{columns}\n```\n\n{RAREST} {CHANCE}\n")
     notes = [WEIGHTS / name for name in WRITTEN_BY_HAND]
     sections += [path.read_text() for path in notes if path.exists()]
     listed = sorted(path for path in WEIGHTS.iterdir() if path.is_file() and path.suffix != ".md")
@@ -394,7 +395,8 @@ def said_of_best(report: dict) -> str:
     """Which files are best, where there is more than one to choose from."""
     if len(report["files"]) == 1:
         return ""
-    return f"; the best by FCD is {best(report, 'fcd')}, by 'told apart' {best(report, 'told_apart')}"
+    by_fcd, by_told_apart = best(report, "fcd"), best(report, "told_apart")
+    return f"; the lowest FCD is that of {by_fcd}, the lowest 'told apart' that of {by_told_apart}"
 
 
 def best(report: dict, column: str) -> str:
