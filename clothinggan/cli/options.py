@@ -227,7 +227,7 @@ def add_data(parser: argparse.ArgumentParser, recorded: bool) -> None:
         "--invert",
         choices=INVERSIONS,
         help="whether bright becomes dark: garments are to be bright on black; auto looks at the borders of "
-        f"pictures (default: {default})",
+        f"pictures, and at what is cut out of its background (default: {default})",
     )
 
 

@@ -3,7 +3,7 @@
 A picture is fitted into the square as Fashion-MNIST was made (Xiao et al., 2017, section 2): edges of the
 background's colour are trimmed, the longer side is resized to 28 pixels, and the background's colour is laid
 around what is there. Fashion-MNIST took every so-manieth pixel and sharpened; here pixels are averaged. A
-picture of 28x28 stays as it is.
+picture of 28x28 stays as it is. What is transparent has no colour, and becomes black.
 
 Files may be broken, or made to do harm: a header bounds what is decoded, and what cannot be read is left out.
 """
@@ -16,13 +16,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 import PIL
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from clothinggan import cache
 from clothinggan.checkpoint.record import MAX_CLASS_NAME
@@ -48,10 +48,11 @@ _CLOSE = 13  # levels: what is closer to the background's colour is background: 
 _HALO = 0.1  # of the largest contrast: a JPEG has so much around an edge
 _DRAFT = 256  # pixels: a JPEG is decoded no finer than twice this
 _DARK = 64  # levels: what would hardly be seen on black
+_CUT_OUT = 0.05  # of the pixels are transparent, at least: rounded corners alone are fewer
 _BRIGHT = 127.5
 _NAMED = 5  # files in a line
 _BATCH = 32  # pictures that a thread reads at once
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
 _TRAINING = ("train", "training")
 _TEST = ("test", "testing", "val", "valid", "validation")
 # What turns a picture upright, by its EXIF orientation.
@@ -76,7 +77,8 @@ class Pictures:
         test_images: (m, 28, 28) uint8; None where a single picture is all there is.
         test_labels: (m,) integers; or None.
         class_names: In the order of the classes; None where there are no subfolders.
-        finding: What the borders told, and what was done about it, for the line that names the source.
+        finding: What the borders told, and what was done about them and about what is cut out, for the line
+            that names the source.
         notes: Lines for the user: what was left out, what was held out.
     """
 
@@ -128,7 +130,8 @@ def read_pictures(folder: Path, files: Sequence[File], fit: str, invert: str) ->
             raise Flaw(f"{len(flaws):,} of {len(layout.pictures):,} pictures cannot be read: {lost}")
         notes.append(f"left out, {len(flaws):,} of {len(layout.pictures):,} pictures: {lost}")
     sound = np.flatnonzero(decoded.reasons == "")
-    images, finding = _made_bright_on_black(decoded.images[sound], decoded.are_bright[sound], invert)
+    images, finding = _made_bright_on_black(decoded, invert)
+    images = images[sound]
     pictures = [layout.pictures[index] for index in sound]
     names = layout.class_names
     numbers = {name: number for number, name in enumerate(names or ())}
@@ -283,6 +286,9 @@ def _held_out(classes: np.ndarray) -> np.ndarray:
 class _Decoded:
     images: np.ndarray  # (n, 28, 28) uint8
     are_bright: np.ndarray  # (n,) booleans: whether the border is
+    are_cut_out: np.ndarray  # (n,) booleans
+    inverted: np.ndarray  # (m, 28, 28) uint8: those that are cut out, with other colours
+    shades: np.ndarray  # (m, 2) floats: theirs, the dark ones and the bright ones
     reasons: np.ndarray  # (n,) texts: why a picture cannot be read; empty where it can
 
 
@@ -293,18 +299,17 @@ def _read_all(folder: Path, files: Sequence[File], fit: str) -> _Decoded:
     for file in files:
         digest.update(repr((file.parts, file.size, file.times)).encode())
     kept = cache.folder() / f"pictures-{digest.hexdigest()[:32]}.npz"
-    names = ("images", "are_bright", "reasons")
+    names = [field.name for field in fields(_Decoded)]
     cached = cache.read(kept, names)
     if cached and len(cached["images"]) == len(files):
         return _Decoded(**cached)
-    images = np.zeros((len(files), SIZE, SIZE), np.uint8)
-    are_bright = np.zeros(len(files), bool)
+    pictures: list[ReadPicture | None] = [None] * len(files)
     reasons = [""] * len(files)
 
     def read(start: int) -> None:
         for index in range(start, min(start + _BATCH, len(files))):
             try:
-                images[index], are_bright[index] = read_picture(files[index].path, fit)
+                pictures[index] = read_picture(files[index].path, fit)
             except Flaw as flaw:
                 reasons[index] = str(flaw)
 
@@ -318,7 +323,16 @@ def _read_all(folder: Path, files: Sequence[File], fit: str) -> _Decoded:
             raise
         finally:
             show_progress("", 0, 0, terminal)
-    decoded = _Decoded(images, are_bright, np.array(reasons, dtype=str))
+    nothing = np.zeros((SIZE, SIZE), np.uint8)
+    cut_out = [picture for picture in pictures if picture and picture.inverted is not None]
+    decoded = _Decoded(
+        images=np.array([picture.image if picture else nothing for picture in pictures]),
+        are_bright=np.array([picture is not None and picture.has_bright_border for picture in pictures]),
+        are_cut_out=np.array([picture is not None and picture.inverted is not None for picture in pictures]),
+        inverted=np.array([picture.inverted for picture in cut_out]).reshape(-1, SIZE, SIZE),
+        shades=np.array([picture.shades for picture in cut_out]).reshape(-1, 2),
+        reasons=np.array(reasons, dtype=str),
+    )
     cache.write(kept, {name: getattr(decoded, name) for name in names})
     return decoded
 
@@ -346,8 +360,25 @@ def _quiet_libraries() -> Iterator[TextIO | None]:
 # One picture.
 
 
-def read_picture(path: Path | str, fit: str = "pad") -> tuple[np.ndarray, bool]:
-    """Returns a picture as (28, 28) uint8, bright and dark as they are, and whether its border is bright.
+@dataclass(frozen=True)
+class ReadPicture:
+    """A picture as it was read.
+
+    Attributes:
+        image: (28, 28) uint8, bright and dark as they are; what is transparent is black.
+        has_bright_border: Whether it has one. What is cut out has none.
+        inverted: Of what is cut out, the same with dark and bright exchanged, on black too; else None.
+        shades: Of what is cut out, the greys that a tenth of it is darker and brighter than.
+    """
+
+    image: np.ndarray
+    has_bright_border: bool
+    inverted: np.ndarray | None = None
+    shades: tuple[float, float] = (0, 0)
+
+
+def read_picture(path: Path | str, fit: str = "pad") -> ReadPicture:
+    """Reads a picture.
 
     Raises:
         Flaw: If it cannot be read; the message is a few words.
@@ -369,7 +400,7 @@ def read_picture(path: Path | str, fit: str = "pad") -> tuple[np.ndarray, bool]:
                 raise Flaw(f"monstrous: {width}x{height}")
             if picture.format in ("JPEG", "MPO"):
                 picture.draft("L", (_DRAFT, _DRAFT))
-            grey = _upright(_as_greys(picture), picture)
+            grey, alpha = (_upright(channel, picture) for channel in _grey_and_alpha(picture))
     except Flaw:
         raise
     except Image.DecompressionBombError as error:
@@ -380,15 +411,19 @@ def read_picture(path: Path | str, fit: str = "pad") -> tuple[np.ndarray, bool]:
         raise Flaw(error.strerror.lower() if error.errno and error.strerror else "broken") from error
     except Exception as error:  # on garbage, Pillow raises a dozen unrelated exceptions
         raise Flaw("broken") from error
+    opaque = np.asarray(alpha) > 127
+    if opaque.any() and opaque.mean() <= 1 - _CUT_OUT:
+        dark, bright = np.percentile(np.asarray(grey)[opaque], [10, 90])
+        on_black = (ImageChops.multiply(side, alpha) for side in (grey, ImageOps.invert(grey)))
+        image, inverted = (_fitted(side, 0, fit, alpha) for side in on_black)
+        return ReadPicture(image, False, inverted, (dark, bright))
+    grey = ImageChops.multiply(grey, alpha)
     border = _border(grey)
-    return _fitted(grey, round(border), fit), border > _BRIGHT
+    return ReadPicture(_fitted(grey, round(border), fit, grey), border > _BRIGHT)
 
 
-def _as_greys(picture: Image.Image) -> Image.Image:
-    """Decodes a picture, and returns it in greys of 8 bits; what is transparent becomes black.
-
-    What is as dark as that itself would be seen no more, and is made bright.
-    """
+def _grey_and_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """Decodes a picture; returns its greys, of 8 bits, and how opaque they are, from 0 to 255."""
     if picture.mode.startswith("I") or picture.mode == "F":
         values = np.asarray(picture).astype(np.float64)
         low, high = values.min(), values.max()
@@ -398,19 +433,13 @@ def _as_greys(picture: Image.Image) -> Image.Image:
             values *= 255 if high <= 1 else 1 if high <= 255 else 1 / 257
         elif picture.mode != "I" or high > 255:  # Of 16 bits, as all that Pillow calls so.
             values /= 257
-        return Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8))
+        picture = Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8))
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
-        opaque = np.asarray(picture.getchannel("A")) > 127
-        is_cut_out = opaque.any() and not opaque.all()
-        if is_cut_out and np.percentile(np.asarray(picture.convert("L"))[opaque], 90) < _DARK:
-            *colours, alpha = picture.split()
-            picture = Image.merge("RGBA", [*map(ImageOps.invert, colours), alpha])
-        black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
-        picture = Image.alpha_composite(black, picture)
-    elif picture.mode not in ("1", "L", "RGB", "P"):
+        return picture.convert("L"), picture.getchannel("A")
+    if picture.mode not in ("1", "L", "RGB", "P"):
         picture = picture.convert("RGB")
-    return picture.convert("L")
+    return picture.convert("L"), Image.new("L", picture.size, 255)
 
 
 def _upright(grey: Image.Image, picture: Image.Image) -> Image.Image:
@@ -428,8 +457,15 @@ def _border(grey: Image.Image) -> float:
     return float(np.median(np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])))
 
 
-def _fitted(grey: Image.Image, background: int, fit: str) -> np.ndarray:
-    """Returns a picture as (28, 28) uint8: cut to be square, or with its background around it."""
+def _fitted(grey: Image.Image, background: int, fit: str, outline: Image.Image) -> np.ndarray:
+    """Returns a picture as (28, 28) uint8: cut to be square, or with its background around it.
+
+    Args:
+        grey: The picture.
+        background: Its grey.
+        fit: One of `record.FITS`.
+        outline: What differs from the background where there is something else.
+    """
     if grey.size == (SIZE, SIZE):
         return np.asarray(grey)
     if fit == "crop":
@@ -437,7 +473,7 @@ def _fitted(grey: Image.Image, background: int, fit: str) -> np.ndarray:
         left, top = (grey.width - side) // 2, (grey.height - side) // 2
         box = (left, top, left + side, top + side)
         return np.asarray(grey.resize((SIZE, SIZE), Image.Resampling.LANCZOS, box))
-    box = _without_background(np.asarray(grey), background)
+    box = _without_background(np.asarray(outline), background)
     width, height = box[2] - box[0], box[3] - box[1]
     longest = max(width, height)
     size = tuple(max(1, round(SIZE * side / longest)) for side in (width, height))
@@ -462,24 +498,52 @@ def _without_background(values: np.ndarray, background: int) -> tuple[int, int, 
 _MIXED = 0.05  # of the pictures: fewer whose border is unlike the others' fill the frame with what they show
 
 
-def _made_bright_on_black(images: np.ndarray, are_bright: np.ndarray, invert: str) -> tuple[np.ndarray, str]:
-    """Makes images, in their place, bright on black; returns them and what the borders told.
+def _made_bright_on_black(decoded: _Decoded, invert: str) -> tuple[np.ndarray, str]:
+    """Returns the images, bright on black, and what the borders told.
 
     Where nearly all borders are alike, they decide for all; where some are bright and others dark, each
-    decides for its own picture.
+    decides for its own picture. What is cut out has no background that could tell: all of it is treated as
+    most other pictures are, so that the same thing is as bright in both; without others it is made bright.
     """
-    share = are_bright.mean()
+    images, are_bright, are_cut_out = decoded.images.copy(), decoded.are_bright, decoded.are_cut_out
+    with_border = ~are_cut_out & (decoded.reasons == "")
+    share = are_bright[with_border].mean() if with_border.any() else 0.0
     if invert == "auto":
-        chosen = are_bright if _MIXED <= share <= 1 - _MIXED else np.full(len(images), share > 0.5)
+        is_mixed = _MIXED <= share <= 1 - _MIXED
+        chosen = with_border & (are_bright if is_mixed else share > 0.5)
     else:
-        chosen = np.full(len(images), invert == "yes")
-    if invert != "auto":
-        found = f"--invert {invert}"
-    elif chosen.all():
-        found = "bright borders: inverted"
-    elif not chosen.any():
-        found = "dark borders"
-    else:
-        found = f"bright borders in {share:.0%}: these are inverted"
+        chosen = with_border & (invert == "yes")
     images[chosen] = 255 - images[chosen]
-    return images, found
+    exchanged = _exchanged(decoded.shades, invert, share if with_border.any() else None)
+    images[np.flatnonzero(are_cut_out)[exchanged]] = decoded.inverted[exchanged]
+    if invert != "auto":
+        return images, f"--invert {invert}"
+    found = []
+    if with_border.any():
+        if not chosen.any():
+            found.append("dark borders")
+        elif chosen[with_border].all():
+            found.append("bright borders: inverted")
+        else:
+            found.append(f"bright borders in {share:.0%}: these are inverted")
+    if are_cut_out.any():
+        few = f", {exchanged.sum():,} of them inverted" if exchanged.any() else ""
+        how = ", inverted" if exchanged.all() else few
+        found.append(f"{are_cut_out.sum():,} with transparent background: black{how}")
+    return images, "; ".join(found)
+
+
+def _exchanged(shades: np.ndarray, invert: str, share: float | None) -> np.ndarray:
+    """Returns of which pictures that are cut out dark and bright are exchanged.
+
+    Args:
+        shades: (m, 2) floats: the dark greys and the bright ones of each.
+        invert: One of `record.INVERSIONS`.
+        share: Of the other pictures, those with a bright border; None if there are no others.
+    """
+    if invert != "auto":
+        return np.full(len(shades), invert == "yes")
+    dark, bright = shades.T
+    usual = share > 0.5 if share is not None else bool(len(shades)) and np.median(bright) <= _BRIGHT
+    is_seen, other_is_seen = (255 - dark, bright) if usual else (bright, 255 - dark)
+    return np.where((is_seen < _DARK) & (other_is_seen >= _DARK), not usual, usual).astype(bool)

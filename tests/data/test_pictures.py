@@ -12,7 +12,7 @@ from PIL import Image
 
 from clothinggan.data import pictures, sources
 from clothinggan.data.formats import Flaw
-from clothinggan.data.pictures import read_picture
+from clothinggan.data.pictures import ReadPicture, read_picture
 
 
 def block(height=60, width=40, *, grey=200, background=0):
@@ -51,24 +51,25 @@ def difference(image, other):
 
 
 def test_a_picture_of_28_by_28_stays_as_it_is(tmp_path):
-    image, _ = read_picture(save(IMAGES[0], tmp_path / "a.png"))
+    image = read_picture(save(IMAGES[0], tmp_path / "a.png")).image
     np.testing.assert_array_equal(image, IMAGES[0])
 
 
 @pytest.mark.parametrize("background", [0, 90, 255])
 def test_a_picture_is_trimmed_and_gets_its_border_around_it(tmp_path, background):
     picture = block(90, 50, grey=170, background=background)
-    image, is_bright = read_picture(save(picture, tmp_path / "a.png"))
+    read = read_picture(save(picture, tmp_path / "a.png"))
+    image = read.image
     # 30 by 20 becomes 28 by 19: the longer side fills the square, and what is around is the background.
     assert (image[:, :4] == background).all()
     assert (image[:, -4:] == background).all()
     assert np.abs(image[12:26, 7:20].astype(int) - 170).max() < 3
-    assert is_bright == (background == 255)
+    assert read.has_bright_border == (background == 255)
 
 
 def test_crop_cuts_the_middle_out_and_trims_nothing(tmp_path):
     picture = block(56, 112)
-    image, _ = read_picture(save(picture, tmp_path / "a.png"), "crop")
+    image = read_picture(save(picture, tmp_path / "a.png"), "crop").image
     halved = picture[:, 28:84].reshape(28, 2, 28, 2).mean(axis=(1, 3))
     assert difference(image, halved) < 3
 
@@ -96,29 +97,43 @@ def as_mode(array, mode):
 )  # fmt: skip
 def test_every_kind_and_mode_of_picture_is_read_as_the_same_greys(tmp_path, mode, ending):
     array = block(grey=255 if mode == "1" else 200)
-    expected, _ = read_picture(save(array, tmp_path / "plain.png"))
+    expected = read_picture(save(array, tmp_path / "plain.png")).image
     as_mode(array, mode).save(tmp_path / f"a.{ending}")
-    image, is_bright = read_picture(tmp_path / f"a.{ending}")
-    assert difference(image, expected) < 6
-    assert not is_bright
+    read = read_picture(tmp_path / f"a.{ending}")
+    assert difference(read.image, expected) < 6
+    assert not read.has_bright_border
+
+
+def cut_out(grey, path, alpha=None):
+    """Saves a block of one grey without background."""
+    alpha = block(grey=255) if alpha is None else alpha
+    picture = Image.new("RGBA", alpha.shape[::-1], (grey, grey, grey, 255))
+    picture.putalpha(Image.fromarray(alpha))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+    return path
 
 
 def test_what_is_transparent_is_black(tmp_path):
-    picture = Image.fromarray(np.full((60, 40), 255, np.uint8)).convert("RGBA")
-    picture.putalpha(Image.fromarray(block(grey=255)))
-    picture.save(tmp_path / "a.png")
-    image, is_bright = read_picture(tmp_path / "a.png")
-    assert not is_bright
-    assert difference(image, read_picture(save(block(grey=255), tmp_path / "b.png"))[0]) < 1
+    read = read_picture(cut_out(255, tmp_path / "a.png"))
+    assert not read.has_bright_border
+    assert difference(read.image, read_picture(save(block(grey=255), tmp_path / "b.png")).image) < 1
 
 
-def test_what_is_dark_and_cut_out_is_seen_on_black(tmp_path):
-    picture = Image.new("RGBA", (40, 60), (20, 10, 10, 255))
-    picture.putalpha(Image.fromarray(block(grey=255)))
-    picture.save(tmp_path / "a.png")
-    image, is_bright = read_picture(tmp_path / "a.png")
-    assert not is_bright
-    assert image.max() > 230
+def test_what_is_cut_out_close_to_its_edges_has_a_black_background(tmp_path):
+    alpha = np.full((60, 30), 255, np.uint8)
+    alpha[:10, :10] = 0
+    image = read_picture(cut_out(200, tmp_path / "a.png", alpha)).image
+    assert (image[:, 0] == 0).all()
+    assert np.abs(image[15:25, 10:18].astype(int) - 200).max() < 3
+
+
+def test_a_photograph_with_round_corners_is_not_cut_out(tmp_path):
+    alpha = np.full((60, 60), 255, np.uint8)
+    alpha[:3, :3] = alpha[-3:, -3:] = 0
+    read = read_picture(cut_out(250, tmp_path / "a.png", alpha))
+    assert read.inverted is None
+    assert read.has_bright_border
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -129,8 +144,8 @@ def test_a_picture_stands_as_its_camera_was_held(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored.save(tmp_path / "a.jpg", exif=exif, quality=95)
-    expected, _ = read_picture(save(block(), tmp_path / "plain.png"))
-    assert difference(read_picture(tmp_path / "a.jpg")[0], expected) < 6
+    expected = read_picture(save(block(), tmp_path / "plain.png")).image
+    assert difference(read_picture(tmp_path / "a.jpg").image, expected) < 6
 
 
 def png_of_size(width, height):
@@ -331,6 +346,44 @@ def test_the_user_may_say_whether_pictures_are_inverted(tmp_path):
     assert sources.load(str(tmp_path), invert="no").origin == "--invert no"
 
 
+def blocks_seen(dataset):
+    """The grey of each image's block, on black: from the darkest to the brightest."""
+    images = np.concatenate([dataset.train_images, dataset.test_images])
+    assert (images[:, 0, 0] == 0).all()
+    return sorted(images[:, 20, 14].tolist())
+
+
+@pytest.mark.parametrize(
+    ("greys", "seen", "finding"),
+    [
+        ([100, 180, 200], [100, 180, 200], "3 with transparent background: black"),
+        ([10, 180, 200], [180, 200, 245], "3 with transparent background: black, 1 of them inverted"),
+        ([0, 20, 75, 120], [135, 180, 235, 255], "4 with transparent background: black, inverted"),
+        ([0, 20, 250], [235, 250, 255], "3 with transparent background: black, 2 of them inverted"),
+    ],
+)
+def test_what_is_cut_out_is_made_bright_all_alike_but_what_would_not_be_seen(tmp_path, greys, seen, finding):
+    for grey in greys:
+        cut_out(grey, tmp_path / f"{grey}.png")
+    dataset = sources.load(str(tmp_path))
+    np.testing.assert_allclose(blocks_seen(dataset), seen, atol=3)
+    assert dataset.origin == finding
+
+
+@pytest.mark.parametrize(("background", "seen"), [(255, [175, 175]), (0, [80, 80])])
+def test_what_is_cut_out_is_as_bright_as_the_same_with_a_background(tmp_path, background, seen):
+    cut_out(80, tmp_path / "cut out.png")
+    save(block(grey=80, background=background), tmp_path / "photograph.png")
+    np.testing.assert_allclose(blocks_seen(sources.load(str(tmp_path))), seen, atol=3)
+
+
+@pytest.mark.parametrize(("invert", "seen"), [("no", 30), ("yes", 225)])
+def test_the_user_may_say_whether_what_is_cut_out_is_inverted(tmp_path, invert, seen):
+    for number in range(2):
+        cut_out(30, tmp_path / f"{number}.png")
+    assert blocks_seen(sources.load(str(tmp_path), invert=invert)) == pytest.approx([seen, seen], abs=3)
+
+
 # What was read is kept
 
 
@@ -348,7 +401,9 @@ def test_pictures_are_read_once(tmp_path, monkeypatch):
     path.write_bytes(path.read_bytes()[:size].ljust(size, b"\0") if path.stat().st_size > size else changed)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     reads = []
-    monkeypatch.setattr(pictures, "read_picture", lambda path, fit: reads.append(path) or (IMAGES[0], False))
+    monkeypatch.setattr(
+        pictures, "read_picture", lambda path, fit: reads.append(path) or ReadPicture(IMAGES[0], False)
+    )
     sources.load(str(tmp_path / "images"))
     assert len(reads) == 20
 
