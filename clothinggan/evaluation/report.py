@@ -53,14 +53,14 @@ COLUMNS: dict[str, tuple[str, Callable[[Scores], str]]] = {
     "nearness": ("near", lambda s: f"{s.nearness:.3f}"),
     "copies": ("copies", lambda s: f"{s.copies:.1%}"),
 }
-# What is better where one can say so: more of this, of a score and that of training images in its place.
+# What is better where one can say so: more of this, of a score and that of training images in its place. Of
+# recall one cannot: torn images can raise it.
 BETTER: dict[str, Callable[[float, float], float]] = {
     "fcd": lambda score, _: -score,
     "kcd": lambda score, _: -score,
     "told_apart": lambda score, _: -abs(score - 0.5),
     "gan_train": lambda score, _: score,
     "precision": lambda score, of_training: -abs(score - of_training),  # Above it is more typical, no better.
-    "recall": lambda score, _: score,
     "density": lambda score, _: -abs(score - 1),
     "coverage": lambda score, _: score,
 }

@@ -21,10 +21,22 @@ def report(column, of_training, **of_files):
 
 @pytest.mark.parametrize(
     ("column", "best"),
-    [("fcd", "low"), ("recall", "high"), ("precision", "middle"), ("density", "high"), ("told_apart", "low")],
+    [
+        ("fcd", "low"),
+        ("coverage", "high"),
+        ("precision", "middle"),
+        ("density", "high"),
+        ("told_apart", "low"),
+    ],
 )
 def test_what_is_best_depends_on_the_column(column, best):
     assert report(column, 0.8, low=0.6, middle=0.79, high=0.95).best(column).name == best
+
+
+def test_of_recall_no_file_is_the_best_since_torn_images_raise_it():
+    table = report("recall", 0.8, low=0.6, high=0.95).as_table()
+    assert "0.950  " in table
+    assert "0.950 *" not in table
 
 
 def test_of_a_run_stopped_within_an_epoch_the_table_tells_the_step():
