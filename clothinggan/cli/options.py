@@ -219,8 +219,8 @@ def add_data(parser: argparse.ArgumentParser, recorded: bool) -> None:
     parser.add_argument(
         "--fit",
         choices=FITS,
-        help="pictures that are not square get a border of their background's colour, or are cropped "
-        f"(default: {default})",
+        help="pictures are trimmed to what they show and padded with their background's colour, or their "
+        f"middle is cut out (default: {default})",
     )
     default = "what the file records" if recorded else INVERSIONS[0]
     parser.add_argument(

@@ -29,6 +29,7 @@ from clothinggan.checkpoint.record import MAX_CLASS_NAME
 from clothinggan.data.arrays import SIZE
 from clothinggan.data.formats import MAX_IMAGES, Flaw
 from clothinggan.data.tree import File
+from clothinggan.data.trimming import BRIGHT, MIN_SIDE, find_background, fitted
 from clothinggan.environment import core_count
 from clothinggan.errors import listed
 from clothinggan.progress import show_progress
@@ -36,7 +37,6 @@ from clothinggan.progress import show_progress
 ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff")
 KINDS = "PNG, JPEG, GIF, BMP, WebP or TIFF"
 
-MIN_SIDE = 4  # pixels
 MAX_PIXELS = 2**26
 MAX_BYTES = 2**28  # of a file
 MAX_LEFT_OUT = 0.1  # of all pictures
@@ -44,15 +44,12 @@ HELD_OUT = 10  # one of so many is a test image
 MIN_IMAGES = 10  # With fewer test images nothing is measured.
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "WEBP", "TIFF")
-_CLOSE = 13  # levels: what is closer to the background's colour is background: the paper's 5 %
-_HALO = 0.1  # of the largest contrast: a JPEG has so much around an edge
-_DRAFT = 256  # pixels: a JPEG is decoded no finer than twice this
+_ENOUGH = 256  # pixels of the longer side: a picture is looked at no finer than twice this
 _DARK = 64  # levels: what would hardly be seen on black
 _CUT_OUT = 0.05  # of the pixels are transparent, at least: rounded corners alone are fewer
-_BRIGHT = 127.5
 _NAMED = 5  # files in a line
 _BATCH = 32  # pictures that a thread reads at once
-_CACHE_VERSION = 3
+_CACHE_VERSION = 4
 _TRAINING = ("train", "training")
 _TEST = ("test", "testing", "val", "valid", "validation")
 # What turns a picture upright, by its EXIF orientation.
@@ -130,6 +127,11 @@ def read_pictures(folder: Path, files: Sequence[File], fit: str, invert: str) ->
             raise Flaw(f"{len(flaws):,} of {len(layout.pictures):,} pictures cannot be read: {lost}")
         notes.append(f"left out, {len(flaws):,} of {len(layout.pictures):,} pictures: {lost}")
     sound = np.flatnonzero(decoded.reasons == "")
+    if not_plain := (~decoded.are_plain).sum():
+        what = "trimmed (make it transparent, or crop)" if fit == "pad" else "evened out"
+        notes.append(
+            f"{not_plain:,} of {len(layout.pictures):,} pictures have no plain background: it is not {what}"
+        )
     images, finding = _made_bright_on_black(decoded, invert)
     images = images[sound]
     pictures = [layout.pictures[index] for index in sound]
@@ -286,6 +288,7 @@ def _held_out(classes: np.ndarray) -> np.ndarray:
 class _Decoded:
     images: np.ndarray  # (n, 28, 28) uint8
     are_bright: np.ndarray  # (n,) booleans: whether the border is
+    are_plain: np.ndarray  # (n,) booleans: whether the background is
     are_cut_out: np.ndarray  # (n,) booleans
     inverted: np.ndarray  # (m, 28, 28) uint8: those that are cut out, with other colours
     shades: np.ndarray  # (m, 2) floats: theirs, the dark ones and the bright ones
@@ -328,6 +331,7 @@ def _read_all(folder: Path, files: Sequence[File], fit: str) -> _Decoded:
     decoded = _Decoded(
         images=np.array([picture.image if picture else nothing for picture in pictures]),
         are_bright=np.array([picture is not None and picture.has_bright_border for picture in pictures]),
+        are_plain=np.array([picture is None or picture.has_plain_background for picture in pictures]),
         are_cut_out=np.array([picture is not None and picture.inverted is not None for picture in pictures]),
         inverted=np.array([picture.inverted for picture in cut_out]).reshape(-1, SIZE, SIZE),
         shades=np.array([picture.shades for picture in cut_out]).reshape(-1, 2),
@@ -367,12 +371,14 @@ class ReadPicture:
     Attributes:
         image: (28, 28) uint8, bright and dark as they are; what is transparent is black.
         has_bright_border: Whether it has one. What is cut out has none.
+        has_plain_background: Whether one was found, so that the object could be trimmed.
         inverted: Of what is cut out, the same with dark and bright exchanged, on black too; else None.
         shades: Of what is cut out, the greys that a tenth of it is darker and brighter than.
     """
 
     image: np.ndarray
-    has_bright_border: bool
+    has_bright_border: bool = False
+    has_plain_background: bool = True
     inverted: np.ndarray | None = None
     shades: tuple[float, float] = (0, 0)
 
@@ -399,8 +405,8 @@ def read_picture(path: Path | str, fit: str = "pad") -> ReadPicture:
             if width * height > MAX_PIXELS:
                 raise Flaw(f"monstrous: {width}x{height}")
             if picture.format in ("JPEG", "MPO"):
-                picture.draft("L", (_DRAFT, _DRAFT))
-            grey, alpha = (_upright(channel, picture) for channel in _grey_and_alpha(picture))
+                picture.draft("L", (_ENOUGH, _ENOUGH))
+            grey, alpha = (_upright(_smaller(side), picture) for side in _grey_and_alpha(picture))
     except Flaw:
         raise
     except Image.DecompressionBombError as error:
@@ -415,11 +421,11 @@ def read_picture(path: Path | str, fit: str = "pad") -> ReadPicture:
     if opaque.any() and opaque.mean() <= 1 - _CUT_OUT:
         dark, bright = np.percentile(np.asarray(grey)[opaque], [10, 90])
         on_black = (ImageChops.multiply(side, alpha) for side in (grey, ImageOps.invert(grey)))
-        image, inverted = (_fitted(side, 0, fit, alpha) for side in on_black)
-        return ReadPicture(image, False, inverted, (dark, bright))
-    grey = ImageChops.multiply(grey, alpha)
-    border = _border(grey)
-    return ReadPicture(_fitted(grey, round(border), fit, grey), border > _BRIGHT)
+        image, inverted = (fitted(side, 0, fit, alpha) for side in on_black)
+        return ReadPicture(image, inverted=inverted, shades=(dark, bright))
+    background = find_background(ImageChops.multiply(grey, alpha))
+    image = fitted(background.evened, background.level, fit, background.evened)
+    return ReadPicture(image, background.level > BRIGHT, background.is_plain)
 
 
 def _grey_and_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
@@ -442,6 +448,11 @@ def _grey_and_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
     return picture.convert("L"), Image.new("L", picture.size, 255)
 
 
+def _smaller(grey: Image.Image) -> Image.Image:
+    """Returns a picture as fine as it is looked at."""
+    return grey.reduce(max(1, min(max(grey.size) // _ENOUGH, min(grey.size) // MIN_SIDE)))
+
+
 def _upright(grey: Image.Image, picture: Image.Image) -> Image.Image:
     """Turns a picture as the camera noted that it was held."""
     try:
@@ -449,48 +460,6 @@ def _upright(grey: Image.Image, picture: Image.Image) -> Image.Image:
     except Exception:  # Notes may be garbage where the picture is none.
         turn = None
     return grey if turn is None else grey.transpose(turn)
-
-
-def _border(grey: Image.Image) -> float:
-    """Returns the middle grey of a picture's outermost pixels: its background's."""
-    values = np.asarray(grey)
-    return float(np.median(np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])))
-
-
-def _fitted(grey: Image.Image, background: int, fit: str, outline: Image.Image) -> np.ndarray:
-    """Returns a picture as (28, 28) uint8: cut to be square, or with its background around it.
-
-    Args:
-        grey: The picture.
-        background: Its grey.
-        fit: One of `record.FITS`.
-        outline: What differs from the background where there is something else.
-    """
-    if grey.size == (SIZE, SIZE):
-        return np.asarray(grey)
-    if fit == "crop":
-        side = min(grey.size)
-        left, top = (grey.width - side) // 2, (grey.height - side) // 2
-        box = (left, top, left + side, top + side)
-        return np.asarray(grey.resize((SIZE, SIZE), Image.Resampling.LANCZOS, box))
-    box = _without_background(np.asarray(outline), background)
-    width, height = box[2] - box[0], box[3] - box[1]
-    longest = max(width, height)
-    size = tuple(max(1, round(SIZE * side / longest)) for side in (width, height))
-    resized = grey.resize(size, Image.Resampling.LANCZOS, box)
-    square = Image.new("L", (SIZE, SIZE), background)
-    square.paste(resized, ((SIZE - size[0]) // 2, (SIZE - size[1]) // 2))
-    return np.asarray(square)
-
-
-def _without_background(values: np.ndarray, background: int) -> tuple[int, int, int, int]:
-    """Returns the box of what differs from the background; all where that is next to nothing."""
-    distances = np.abs(values.astype(np.int16) - background)
-    differs = distances > max(_CLOSE, _HALO * distances.max())
-    rows, columns = np.flatnonzero(differs.any(axis=1)), np.flatnonzero(differs.any(axis=0))
-    if not len(rows) or min(rows[-1] - rows[0], columns[-1] - columns[0]) < MIN_SIDE - 1:
-        return 0, 0, values.shape[1], values.shape[0]
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 # Bright on black.
@@ -544,6 +513,6 @@ def _exchanged(shades: np.ndarray, invert: str, share: float | None) -> np.ndarr
     if invert != "auto":
         return np.full(len(shades), invert == "yes")
     dark, bright = shades.T
-    usual = share > 0.5 if share is not None else bool(len(shades)) and np.median(bright) <= _BRIGHT
+    usual = share > 0.5 if share is not None else bool(len(shades)) and np.median(bright) <= BRIGHT
     is_seen, other_is_seen = (255 - dark, bright) if usual else (bright, 255 - dark)
     return np.where((is_seen < _DARK) & (other_is_seen >= _DARK), not usual, usual).astype(bool)

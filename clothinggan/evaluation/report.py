@@ -200,7 +200,8 @@ class Report:
             )
             parts.append(
                 f"With {self.count:,} images of each kind, and not {IMAGES:,}, these numbers are rough: FCD "
-                f"is biased upwards, {kernel_distance}, and less than training images have may be chance."
+                f"is biased upwards, {kernel_distance}, and less than training images have may be chance. "
+                "Other values of --seed show how far chance moves a file's."
             )
         return "\n\n".join([*parts, explanation(titles)])
 
