@@ -179,9 +179,11 @@ def _product(multiply: Callable, x: tf.Tensor, kernel: tf.Variable) -> tf.Tensor
 
 @cache
 def has_bfloat16() -> bool:
-    """Whether products of bfloat16 are fast here: on a GPU, or a processor that says so."""
-    if tf.config.list_physical_devices("GPU"):
-        return True
+    """Whether products of bfloat16 are fast here: on every GPU, or on a processor that says so."""
+    if gpus := tf.config.list_physical_devices("GPU"):
+        details = (tf.config.experimental.get_device_details(gpu) for gpu in gpus)
+        # NVIDIA's older ones only emulate them. Others do not tell.
+        return all(detail.get("compute_capability", (8, 0)) >= (8, 0) for detail in details)
     # On macOS nobody says so, and TensorFlow has no bfloat16 kernels of its own there.
     return any("bf16" in name for name in processor_instructions())
 

@@ -321,7 +321,7 @@ class Run:
                 )
         if record.precision == "bfloat16" and not fast_layers.has_bfloat16():
             yield (
-                "this processor has no instructions for bfloat16: numbers are rounded to it "
+                "there are no instructions for bfloat16 here: numbers are rounded to it "
                 "all the same, but that is no faster than --precision float32"
             )
 

@@ -256,6 +256,16 @@ def test_bfloat16_computes_the_same_to_its_eight_bits(monkeypatch, instructions)
     assert np.allclose(tf.cast(images, tf.float32), generator(vectors), atol=0.01)
 
 
+@pytest.mark.parametrize(
+    ("detail", "has"),
+    [({"compute_capability": (7, 5)}, False), ({"compute_capability": (8, 0)}, True), ({}, True)],
+)
+def test_an_nvidia_gpu_has_bfloat16_from_compute_capability_8_on(monkeypatch, detail, has):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: detail)
+    assert fast_layers.has_bfloat16.__wrapped__() == has
+
+
 def test_a_bias_in_bfloat16_learns_from_every_pixel():
     model = keras.Sequential([keras.Input((40, 40, 1)), layers.Conv2D(1, 1)])
     with tf.GradientTape() as tape:

@@ -309,7 +309,8 @@ def add_reports(parser: argparse.ArgumentParser, recorded: bool) -> None:
         const=BEST_COLUMNS[0],
         choices=BEST_COLUMNS,
         help="keep the best measured file as well: by told_apart unless another column is named, of "
-        f"{', '.join(BEST_COLUMNS)}; goes with --evaluate-every",
+        f"{', '.join(BEST_COLUMNS)} (the highest precision or recall need not be the best); goes with "
+        "--evaluate-every",
     )
     reports.add_argument(
         "--stop-after",
