@@ -1,7 +1,7 @@
 """What a picture shows on a plain background: the background found, evened out, trimmed and laid around.
 
 Backgrounds are seldom of one grey: light falls off towards a side, a camera's sensor is noisy, a palette is
-dithered. What is far from the object's contrast counts as background all the same.
+dithered. Greys that differ by far less than the object's are background all the same.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,12 @@ BRIGHT = 127.5  # levels: greys above are bright
 
 _CLOSE = 13  # levels: what is closer to the background's colour is background: Xiao et al.'s 5 %
 _HALO = 0.1  # of the largest contrast: a JPEG has so much around an edge
-_EVEN = 3  # levels: a background whose greys differ by no more is of one grey
-_PLAIN = 0.7  # of the border is close to one grey, or to a slope, at least: an object may reach one side
+_EVEN = 5  # levels: a background whose greys differ by no more is of one grey
+_MIDDLE = 0.4  # of half a side
+_FALL = 48  # levels: what is further from the middle of the border is no falling off of light
+_PLAIN = 0.6  # of the border is close to one grey, or to a slope, at least: an object may reach two sides
 _SMOOTHED = 48  # noise is averaged over twice this part of the picture
-_NOISE = 6  # standard deviations: so far no noise strays, even of a hundred thousand pixels
+_NOISE = 7  # times what most noise is below: so far none strays, even of a hundred thousand pixels
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Background:
 
     Attributes:
         level: Its grey, from 0 to 255.
-        is_plain: Whether nearly all of the border is near it, up to the falling off of light.
+        is_plain: Whether most of the border is near it, up to the falling off of light.
         evened: The picture, with the background of one grey where it is plain.
     """
 
@@ -44,7 +46,7 @@ def find_background(grey: Image.Image) -> Background:
     distances = np.abs(border - level)
     if grey.size == (SIZE, SIZE) or np.quantile(distances, _PLAIN) <= _EVEN:
         return Background(level, True, grey)
-    slope = _slope(border, grey.size)
+    slope = _slope(border, level, grey.size)
     if slope is None:
         return Background(level, bool(np.quantile(distances, _PLAIN) <= _CLOSE), grey)
     # Towards where the light falls, which is where black is once it is inverted, or where black is already.
@@ -89,7 +91,7 @@ def _without_background(grey: Image.Image, level: float) -> tuple[int, int, int,
     smooth = np.abs(np.asarray(_smooth(grey)) - level)
     distances = np.abs(np.asarray(grey) - level)
     contrast = max(_CLOSE, _HALO * distances.max())
-    noise = np.quantile(_border_of(smooth), _PLAIN)  # about a standard deviation, were it normal
+    noise = np.quantile(_border_of(smooth), _PLAIN)
     differs = (distances > contrast) & (smooth > max(contrast / 2, _NOISE * noise))
     rows, columns = np.flatnonzero(differs.any(axis=1)), np.flatnonzero(differs.any(axis=0))
     if not len(rows) or min(rows[-1] - rows[0], columns[-1] - columns[0]) < MIN_SIDE - 1:
@@ -109,24 +111,26 @@ def _border_of(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
 
 
-def _slope(border: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
+def _slope(border: np.ndarray, level: float, size: tuple[int, int]) -> np.ndarray | None:
     """Returns the background at each pixel if the border lies on a paraboloid; None if it does not.
 
-    The distances are made small, and not their squares: so an object that reaches the border, and lies far
-    from the background, has little part in it.
+    An object that reaches the border is to have no part in it. It does so near the middle of a side, mostly, and
+    its grey is far from the background's: both are left out. And not the squares of distances are made small.
     """
     width, height = size
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij", sparse=True)
     terms = [np.ones((1, 1)), x, y, x * x, y * y, x * y]
     table = np.stack([_border_of(np.broadcast_to(term, (height, width))) for term in terms], axis=1)
-    weights = np.ones(len(border))
+    near_corners = np.abs(table[:, 1:3]).min(axis=1) >= _MIDDLE
+    may_be_background = near_corners & (np.abs(border - level) <= _FALL)
+    weights = may_be_background.astype(float)
     for _ in range(20):  # by which the sum of distances is as small as it can be
         weighted = table.T * weights
         factors = np.linalg.lstsq(weighted @ table, weighted @ border, rcond=None)[0]
         distances = np.abs(table @ factors - border)
-        weights = 1 / np.maximum(distances, 1)
-    if np.quantile(distances, _PLAIN) > _CLOSE:
-        return None
+        weights = may_be_background / np.maximum(distances, 1)
     # Another processor computes other last bits, and is to get the same image.
     factors = np.round(factors * 256) / 256
-    return sum(factor * term for factor, term in zip(factors, terms, strict=True))
+    slope = sum(factor * term for factor, term in zip(factors, terms, strict=True))
+    is_light = np.quantile(distances, _PLAIN) <= _CLOSE and np.ptp(slope) <= 2 * _FALL
+    return slope if is_light else None

@@ -201,8 +201,8 @@ class Report:
             parts.append(
                 f"With {self.count:,} images of each kind, and not {IMAGES:,}, these numbers are rough: FCD "
                 f"is biased upwards, {kernel_distance}, and chance moves all. Before you call one of two "
-                "files better, compare them with --seed 0, 1, 2, 3 and 4: it should be better with each. ("
-                "The test images stay the same: so few of them may still favour one file by chance.)"
+                "files better, compare them with --seed 0, 1, 2, 3 and 4: it should be better with each. "
+                "(So few test images, which stay the same, may still favour one file by chance.)"
             )
         return "\n\n".join([*parts, explanation(titles)])
 
