@@ -101,7 +101,7 @@ def _without_background(grey: Image.Image, level: float) -> tuple[int, int, int,
 
 def _smooth(grey: Image.Image) -> Image.Image:
     """Averages each pixel with its neighbours. Behind its border a picture goes on as in a mirror."""
-    reach = max(2, round(max(grey.size) / _SMOOTHED))
+    reach = max(3, round(max(grey.size) / _SMOOTHED))
     wide = Image.fromarray(np.pad(np.asarray(grey), reach, mode="reflect"))
     return ImageOps.crop(wide.filter(ImageFilter.BoxBlur(reach)), reach)
 
@@ -114,8 +114,8 @@ def _border_of(values: np.ndarray) -> np.ndarray:
 def _slope(border: np.ndarray, level: float, size: tuple[int, int]) -> np.ndarray | None:
     """Returns the background at each pixel if the border lies on a paraboloid; None if it does not.
 
-    An object that reaches the border is to have no part in it. It does so near the middle of a side, mostly, and
-    its grey is far from the background's: both are left out. And not the squares of distances are made small.
+    An object that reaches the border is to have no part in it. It does so near the middle of a side, mostly,
+    and its grey is far from the background's: both are left out. And not squares of distances are made small.
     """
     width, height = size
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij", sparse=True)
