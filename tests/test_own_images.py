@@ -1,7 +1,6 @@
 """Images of one's own, from a folder of pictures to a drawn class."""
 
 import json
-import re
 import shutil
 
 import numpy as np
@@ -79,8 +78,7 @@ def test_the_plan_says_what_was_found(wardrobe, capsys):
     assert train.main(options) == 0
     said = capsys.readouterr()
     assert "(bright borders: inverted): 64 training images of 28x28, 3 classes" in said.out
-    counts = re.search(r"classes:  hats \((\d+)\), odd socks \((\d+)\), scarves \((\d+)\)\n", said.out)
-    assert sum(map(int, counts.groups())) == 64
+    assert "classes:  hats (16), odd socks (23), scarves (25)\n" in said.out
     assert "left out, 1 of 301 pictures: hats/broken.jpg (broken)" in said.err
     assert "30 of 300 pictures are held out as test images" in said.err
 

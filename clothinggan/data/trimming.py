@@ -42,9 +42,11 @@ class Background:
 def find_background(grey: Image.Image) -> Background:
     """Returns what a picture's border tells of its background. One of 28x28 stays as it is."""
     level = float(np.median(_border_of(np.asarray(grey))))
+    if grey.size == (SIZE, SIZE):
+        return Background(level, True, grey)
     border = _border_of(np.asarray(_smooth(grey))).astype(float)
     distances = np.abs(border - level)
-    if grey.size == (SIZE, SIZE) or np.quantile(distances, _PLAIN) <= _EVEN:
+    if np.quantile(distances, _PLAIN) <= _EVEN:
         return Background(level, True, grey)
     slope = _slope(border, level, grey.size)
     if slope is None:
