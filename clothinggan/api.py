@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import dataclasses
 import inspect
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, overload
@@ -19,6 +20,8 @@ from clothinggan import resume as resume_command
 from clothinggan.checkpoint.file import Checkpoint, read_checkpoint
 from clothinggan.cli.options import UsageError
 from clothinggan.data.classes import find_classes
+from clothinggan.data.in_memory import Arrays
+from clothinggan.data.sources import Dataset
 from clothinggan.errors import ClothingGANError, did_you_mean, wrong_ending
 from clothinggan.evaluation.report import COLUMNS
 from clothinggan.presets import PRESETS, SETTINGS, Preset, change
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from clothinggan.run import Run
 
 StrPath = str | Path
+Data = StrPath | Arrays | Dataset
 Classes = Iterable[str | int] | str | None  # A name or several, or numbers.
 Images = np.ndarray[Any, np.dtype[np.float32]]
 _COMMANDS = {"train": train, "resume": resume_command, "evaluate": evaluate}
@@ -39,7 +43,7 @@ _COMMANDS = {"train": train, "resume": resume_command, "evaluate": evaluate}
 class FitOptions(TypedDict, total=False):
     """The options of the commands `train` and `resume`, and the settings of the designs, by their names."""
 
-    data: StrPath
+    data: Data
     fit: str
     invert: str
     examples: int
@@ -81,7 +85,7 @@ class FitOptions(TypedDict, total=False):
 class MeasureOptions(TypedDict, total=False):
     """The options of the command `evaluate`, by their names."""
 
-    data: StrPath
+    data: Data
     fit: str
     invert: str
     seed: int
@@ -126,6 +130,11 @@ def _in_keywords(options: type = dict, **others: str) -> Iterator[None]:
         raise
 
 
+_IN_MEMORY = (
+    "; or the images themselves: an array of them, a tuple of images and labels, training and test images as "
+    "Keras's load_data() returns them, arrays by the names that an .npz has, or what clothinggan.load_data() "
+    "returns"
+)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -134,6 +143,7 @@ def _with_options(options: type, *described: Mapping[str, str]) -> Callable[[_Fu
     texts: dict[str, str] = {}
     for each in described:
         texts |= {name: text for name, text in each.items() if name not in texts}
+    texts["data"] += _IN_MEMORY
 
     def add(function: _Function) -> _Function:
         signature = inspect.signature(function)
@@ -364,8 +374,10 @@ def _known(options: Mapping[str, Any], known: type, function: str) -> dict[str, 
 def _arguments(command: str, **options: object) -> argparse.Namespace:
     """The command's options as its parser gives them: what it refuses is refused here with the same words."""
     words = []
+    data = options.get("data")
+    is_in_memory = not isinstance(data, str | os.PathLike | None)
     for name, value in options.items():
-        if value is None or value is False:
+        if value is None or value is False or (name == "data" and is_in_memory):
             continue
         option = f"--{name.replace('_', '-')}"
         if isinstance(value, list | tuple):
@@ -373,6 +385,9 @@ def _arguments(command: str, **options: object) -> argparse.Namespace:
         else:
             words.append(option if value is True else f"{option}={value}")
     try:
-        return _COMMANDS[command].parse(words)
+        arguments = _COMMANDS[command].parse(words)
     except UsageError as error:
         raise ClothingGANError(error.message) from error
+    if is_in_memory:
+        arguments.data = data
+    return arguments

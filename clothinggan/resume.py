@@ -140,7 +140,7 @@ def _record_and_data(
             record.keep = arguments.keep or None
         if arguments.evaluate_every is not None:
             record.evaluate_every = arguments.evaluate_every or None
-        dataset = _check_images(dataset, record, found.path, anew=bool(arguments.data))
+        dataset = _check_images(dataset, record, found.path, anew=arguments.data is not None)
         record.data, record.fingerprint = source, dataset.fingerprint
         record.fit, record.invert = arguments.fit or record.fit, arguments.invert or record.invert
     else:

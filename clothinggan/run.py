@@ -254,10 +254,11 @@ class Run:
         """Returns what is about to happen, some lines."""
         record, gan = self.record, self.gan
         to_go = "" if record.goal is None else f" of {record.goal}"
+        kept = f", kept in {shown(record.data)}" if self.dataset.is_in_memory and self.folder else ""
         who = self.workers.describe()
         device = environment.describe_device(self.workers.local_replicas)
         return (
-            f"data:     {self.dataset.description}\n"
+            f"data:     {self.dataset.description}{kept}\n"
             + (f"classes:  {counted}\n" if (counted := self._count_classes()) else "")
             + f"networks: {gan.preset.name}: generator {gan.generator.count_params():,} parameters, "
             f"discriminator {gan.discriminator.count_params():,}{_settings(gan.preset)}\n"

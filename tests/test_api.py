@@ -71,6 +71,29 @@ def test_a_run_stopped_resumed_and_measured_from_python_is_equal_to_the_commands
     ]
 
 
+def test_images_in_memory_are_kept_with_the_run_which_goes_on_wherever_its_folder_is(tmp_path, capsys):
+    training, test = make_split("train"), make_split("test")
+    arrays = (training[0][:64], training[1][:64]), (test[0][:50], test[1][:50])
+    run = clothinggan.fit("swift", out=tmp_path / "first", **SMALL | {"data": arrays, "epochs": 1})
+    (kept,) = (tmp_path / "first").glob("images-*.npz")
+    assert f"arrays: 64 training images of 28x28, 10 classes, kept in {kept}" in capsys.readouterr().out
+    assert clothinggan.measure(run.path, quick=True) == clothinggan.measure(run.path, data=arrays, quick=True)
+    (tmp_path / "first").rename(tmp_path / "second")
+    assert resume.main(["--out", str(tmp_path / "second"), "--more", "1"]) == 0
+    whole = clothinggan.fit("swift", out=tmp_path / "whole", **SMALL | {"data": arrays})
+    drawn = [clothinggan.draw(path) for path in (tmp_path / "second" / whole.path.name, whole.path)]
+    np.testing.assert_array_equal(*drawn)
+
+
+def test_images_that_were_inverted_are_not_inverted_again_when_the_run_goes_on(tmp_path):
+    images = 255 - make_split("train")[0][:64]
+    run = clothinggan.fit("clothing", data=images, invert="yes", batch_size=32, epochs=1, out=tmp_path)
+    learned = run.dataset.train_images
+    again = clothinggan.fit(resume=tmp_path, more=1)
+    np.testing.assert_array_equal(again.dataset.train_images, learned)
+    np.testing.assert_array_equal(learned, 255 - images)
+
+
 def test_settings_are_keywords_and_a_changed_row_is_a_design(tmp_path):
     narrow = dataclasses.replace(clothinggan.PRESETS["swift"], name="narrow", generator_filters=(8, 8))
     run = clothinggan.fit(narrow, out=tmp_path, latent_size=3, **SMALL | {"epochs": 1})

@@ -6,6 +6,7 @@ Nothing in such a file is run or built: it is looked at.
 import json
 from pathlib import Path
 
+from clothinggan import file_kinds
 from clothinggan.checkpoint import archive
 
 _TO_KERAS = "save the generator with Keras: model.save('NAME.keras')"
@@ -16,13 +17,8 @@ _FROM_PYTORCH = (
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _BEGINNINGS = {
     b"\x1f\x8b": "is compressed with gzip; unpack it first",
-    b"BZh": "is compressed with bzip2; unpack it first",
-    b"7z\xbc\xaf": "is a 7z archive; unpack it first",
-    b"version https://git-lfs": "is a pointer of Git LFS in the place of the file; get it by: git lfs pull",
     b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.": _FROM_PYTORCH,
     b"\x93NUMPY": f"is a NumPy array, which names no layers; {_TO_KERAS}",
-    b"\x89PNG": "is a picture; --weights takes a model",
-    b"\xff\xd8\xff": "is a picture; --weights takes a model",
     b"model_checkpoint_path": "is the list of a TensorFlow checkpoint, whose weights are in other files and "
     f"name no layers; load them into the model that they are of, and {_TO_KERAS}",
 }
@@ -40,15 +36,18 @@ def is_hdf5(content: bytes) -> bool:
 
 def describe_file(content: bytes, path: Path) -> str | None:
     """Returns what a file is and what to do with it, to be read behind its name; None if it is not known."""
-    for beginning, what in _BEGINNINGS.items():
-        if content.startswith(beginning):
+    for known, what in _BEGINNINGS.items():
+        if content.startswith(known):
             return what
+    beginning = content[: file_kinds.BEGINNING]
+    if file_kinds.is_picture(beginning):
+        return "is a picture; --weights takes a model"
     ending = path.suffix.lower()
     if archive.is_zip(content):
         return _describe_zip(archive.member_names(content))
     if content[4:8] == b"TFL3":
         return f"is a TFLite model, from which no Keras model can be had; {_TO_KERAS}, then export from that"
-    if content[:1] == b"\x80" and content[1:2] in b"\2\3\4\5":
+    if file_kinds.is_pickle(beginning):
         if ending in (".pth", ".pt", ".ckpt"):
             return _FROM_PYTORCH
         return f"is a pickle, which can run any program when it is opened; {_TO_KERAS}"
@@ -57,10 +56,7 @@ def describe_file(content: bytes, path: Path) -> str | None:
             "is a safetensors file, which names weights but not what they compute; build the same layers in "
             "Keras, load the weights, and save that with model.save('NAME.keras')"
         )
-    start = content[:2000].lstrip()
-    if start[:1] == b"<":
-        return "is a web page, not the file that it was to be; download it again"
-    if start[:1] == b"{":
+    if beginning.lstrip()[:1] == b"{":
         return _describe_json(content)
     if ending == ".onnx" or (content[:1] == b"\x08" and b"onnx" in content[:200].lower()):
         return f"is an ONNX model, from which no Keras model can be had; {_TO_KERAS}, then export from that"
@@ -71,7 +67,7 @@ def describe_file(content: bytes, path: Path) -> str | None:
             "is a part of a TensorFlow checkpoint, which names no layers; load it into the model that it is "
             f"of, and {_TO_KERAS}"
         )
-    return None
+    return file_kinds.describe_file(beginning)
 
 
 def describe_folder(folder: Path) -> str:

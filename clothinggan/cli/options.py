@@ -19,6 +19,7 @@ from clothinggan.checkpoint.record import (
 )
 from clothinggan.cli import output
 from clothinggan.data import sources
+from clothinggan.data.in_memory import Arrays
 from clothinggan.data.sources import Dataset
 from clothinggan.distributed.cluster import STRATEGIES, Cluster, check_source
 from clothinggan.distributed.rendezvous import SECONDS_TO_WAIT
@@ -131,16 +132,17 @@ def load_data(
     asked = arguments.data
     fit = arguments.fit or (record.fit if record else "pad")
     invert = arguments.invert or (record.invert if record else "auto")
-    if asked:
+    if asked is not None:  # An array has no truth value.
         named, by = asked, None
     elif record:
-        named, by = record.data, f"which {weights} was trained on; say with --data where that is now"
+        named = _moved_along(record.data, weights)
+        by = f"which {weights} was trained on; say with --data where that is now"
     else:
         named, by = sources.default_source(), "which the environment variable CLOTHINGGAN_DATA names"
     try:
         return _load(named, fit, invert, cluster)
     except ClothingGANError as error:
-        if record and not asked and (elsewhere := sources.source_in_environment()):
+        if record and asked is None and (elsewhere := sources.source_in_environment()):
             try:
                 return _load(elsewhere, fit, invert, cluster)
             except ClothingGANError as another:
@@ -150,9 +152,17 @@ def load_data(
         raise ClothingGANError(f"{error} ({by})") from error
 
 
-def _load(source: str, fit: str, invert: str, cluster: Cluster | None) -> Dataset:
-    check_source(cluster, source)
-    if sources.is_from_tfds(source):
+def _moved_along(source: str, weights: Path) -> str:
+    """Returns where images are that were a file beside the weights, and went where these went."""
+    beside = weights.parent / Path(source).name
+    is_gone = os.path.isabs(source) and not os.path.lexists(source)
+    return str(beside) if is_gone and beside.is_file() else source
+
+
+def _load(source: str | Arrays | Dataset, fit: str, invert: str, cluster: Cluster | None) -> Dataset:
+    if isinstance(source, str):
+        check_source(cluster, source)
+    if isinstance(source, str) and sources.is_from_tfds(source):
         import_tensorflow()  # Before TensorFlow Datasets does it, with all that it says.
     return sources.load(source, fit, invert)
 

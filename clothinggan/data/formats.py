@@ -25,7 +25,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from clothinggan.data import foreign
 from clothinggan.errors import first_line
+from clothinggan.file_kinds import BEGINNING
 
 MAX_IMAGES = 1_000_000  # more than this in a header is taken for a broken file
 MAX_VALUES = 3 * 28 * 28  # of an image in colours
@@ -45,6 +47,10 @@ _IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0
 
 class Flaw(Exception):
     """What is wrong with the content of a file; the message goes on from the file's name."""
+
+
+class ForeignFileError(Flaw):
+    """A file is of a kind that is not read here; the message says what to do with it."""
 
 
 @contextmanager
@@ -128,7 +134,7 @@ class Npz:
             members = self._archive.namelist()
         self.names = [name.removesuffix(".npy") for name in members if name.endswith(".npy")]
         if members and not self.names:
-            raise Flaw("is an archive without NumPy's arrays; unpack it, and name the folder")
+            raise ForeignFileError(foreign.describe_archive(members))
 
     def read(self, name: str) -> np.ndarray:
         """Returns an array of the archive.
@@ -291,7 +297,8 @@ def _columns(fields: list[bytes]) -> tuple[int, int, int | None, bool]:
     """
     more = len(fields) - _PIXELS
     if not 0 <= more <= 3:
-        raise Flaw(f"has {len(fields)} columns; an image in each line is expected: a label, and 784 pixels")
+        found = "1 column" if len(fields) == 1 else f"{len(fields)} columns"
+        raise Flaw(f"has {found}; an image in each line is expected: a label, and 784 pixels")
     names = [field.decode("utf-8", "replace").strip('" ').lower() for field in fields]
     if sum(_is_number(name) for name in names) > _PIXELS // 2:
         if more > 1:
@@ -362,7 +369,7 @@ def form_of(file: BinaryIO) -> str:
         Flaw: If it is none of these.
     """
     try:
-        start = _unpacked(file).read(8)
+        start = _unpacked(file).read(BEGINNING)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise Flaw("is damaged: it cannot be gunzipped") from error
     finally:
@@ -373,9 +380,24 @@ def form_of(file: BinaryIO) -> str:
         return "npy"
     if start.startswith(b"\0\0"):
         return "idx"
-    if start and all(byte >= 32 or byte in b"\t\r\n" for byte in start):
+    if what := foreign.describe_file(start):
+        raise ForeignFileError(what)
+    if start and all(byte >= 32 or byte in b"\t\r\n" for byte in start[:8]):
         return "csv"
     raise Flaw("is no .npz, .npy, CSV or IDX file; name one, or the folder that pictures are in")
+
+
+def describe_foreign_file(path: str) -> str | None:
+    """Returns what a file is that is not read here, and what to do with it; None if that is not known."""
+    try:
+        with opened(path) as file:
+            if form_of(file) == "npz":
+                Npz(file)
+    except ForeignFileError as error:
+        return str(error)
+    except Flaw:
+        pass
+    return None
 
 
 def is_csv_of_images(file: BinaryIO) -> bool:

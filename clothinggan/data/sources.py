@@ -11,8 +11,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,16 +25,18 @@ from clothinggan.data import formats
 from clothinggan.data.arrays import SIZE, Labels, as_images
 from clothinggan.data.classes import CLASS_NAMES, recognise_fashion_mnist
 from clothinggan.data.download import IDX_FILES, fetch_fashion_mnist
-from clothinggan.data.formats import Flaw, Npz, opened
+from clothinggan.data.formats import Flaw, ForeignFileError, Npz, opened
+from clothinggan.data.in_memory import Arrays, NamedArrays
 from clothinggan.data.tree import File, Role, find_files, role_of
 from clothinggan.dependencies import is_installed
-from clothinggan.errors import ClothingGANError, listed, shown
+from clothinggan.errors import ClothingGANError, did_you_mean, listed, shown
 
 SOURCES = (
     "fashion_mnist, sample, a folder of pictures or of IDX files, a CSV or an .npz with images of 28 by 28, "
     "or tfds:NAME from TensorFlow Datasets"
 )
 KEYWORDS = ("fashion_mnist", "sample")
+IN_MEMORY = "arrays"  # what stands for a source where a program brings the images
 
 _TFDS = "tfds:"
 _LISTED = 5  # files in a message
@@ -134,6 +136,23 @@ class Dataset:
         """Returns what a run with ``--examples`` takes of this: all where that is None or not less."""
         return self.take(examples) if examples and examples < len(self.train_images) else self
 
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether a program brought the images, so that there is no source to load them from again."""
+        return self.source == IN_MEMORY
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What there is, by the names that an ``.npz`` has: `load` makes an equal data set of it."""
+        arrays = {
+            "x_train": self.train_images,
+            "y_train": self.train_labels,
+            "x_test": self.test_images,
+            "y_test": self.test_labels,
+            "class_names": None if self.class_names is None else np.array(self.class_names),
+        }
+        return {name: array for name, array in arrays.items() if array is not None}
+
     def classified_as(self, names: Sequence[str]) -> "Dataset":
         """Returns the same data with its classes numbered as in `names`; without labels where that is empty.
 
@@ -195,10 +214,12 @@ def resolve(source: str) -> str:
     try:
         return os.path.abspath(os.path.expanduser(source))
     except (OSError, ValueError) as error:
-        raise _unknown(source) from error
+        raise _unknown(source, source) from error
 
 
-def load(source: str, fit: str = "pad", invert: str = "auto") -> Dataset:
+def load(
+    source: str | os.PathLike[str] | Arrays | Dataset, fit: str = "pad", invert: str = "auto"
+) -> Dataset:
     """Loads the images of a source.
 
     Args:
@@ -214,7 +235,10 @@ def load(source: str, fit: str = "pad", invert: str = "auto") -> Dataset:
               features `image` and `label`, in its own folder or downloaded by it.
 
             Only the training images are required. A file or folder that is named as one of the
-            keywords can be reached as ``./sample``.
+            keywords can be reached as ``./sample``. A program can bring the images themselves: an array
+            of them, in a form of `clothinggan.data.arrays.as_images`; a tuple of these and their labels;
+            a tuple of two such tuples, of training and of test images, as Keras's ``load_data()`` returns;
+            arrays by the names that an ``.npz`` has; or what this function has returned.
         fit: How pictures that are not square are made so, one of `clothinggan.checkpoint.record.FITS`.
         invert: Whether bright becomes dark, one of `clothinggan.checkpoint.record.INVERSIONS`; ``auto``
             looks at the borders of pictures, and leaves arrays as they are.
@@ -227,7 +251,10 @@ def load(source: str, fit: str = "pad", invert: str = "auto") -> Dataset:
             one line that names the file and says what is wrong with it and what to do. Labels that cannot be
             used are no reason: `Dataset.labels_flaw` says so.
     """
-    source = resolve(source)
+    if not isinstance(source, str | os.PathLike):
+        return _load_arrays(source.arrays if isinstance(source, Dataset) else source, invert)
+    named = os.fspath(source)
+    source = resolve(named)
     try:
         if source == "sample":
             return _load_sample()
@@ -243,7 +270,17 @@ def load(source: str, fit: str = "pad", invert: str = "auto") -> Dataset:
         raise _refusal(f"{source}:", flaw) from flaw
     except OSError as error:
         raise _refusal(f"{error.filename or source}:", error.strerror or error) from error
-    raise _unknown(source)
+    raise _unknown(source, named)
+
+
+def _load_arrays(arrays: Arrays, invert: str) -> Dataset:
+    try:
+        return _assemble(_read_npz(IN_MEMORY, "data", NamedArrays(arrays)), invert)
+    except Flaw as flaw:
+        raise ClothingGANError(
+            f"data: {flaw}; it takes images of 28 by 28, a tuple of these and their labels, or what Keras's "
+            "load_data() returns"
+        ) from flaw
 
 
 def _load_sample() -> Dataset:
@@ -276,6 +313,9 @@ def _load_folder(source: str, fit: str, invert: str) -> Dataset:
     if holds_idx or len(others) == len(files):
         content = _read_folder(source, others)
         if "x_train" not in content.parts and others:
+            for file in others[:_LISTED]:
+                if what := formats.describe_foreign_file(file.path):
+                    raise ForeignFileError(f"holds no images that can be read; {'/'.join(file.parts)} {what}")
             raise Flaw(f"{NO_IMAGES}; what is there is no {KINDS}: {files_listed(others)}")
         return _assemble(content, invert)
     pictures = read_pictures(Path(source), files, fit, invert)
@@ -482,9 +522,21 @@ def _read_named_file(source: str) -> _Content:
     return _read_alone(source, source)
 
 
+@contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    """Opens a file; what is wrong with one of another kind than its name says is that."""
+    try:
+        with opened(path) as file:
+            yield file
+    except Flaw as flaw:
+        if what := formats.describe_foreign_file(path):
+            raise ForeignFileError(what) from flaw
+        raise
+
+
 def _read_alone(source: str, path: str) -> _Content:
     """Reads a file that holds all there is."""
-    with opened(path) as file:
+    with _opened(path) as file:
         # What calls itself so is told what is wrong with it as such.
         named = [ending for ending in ("npz", "npy") if path.lower().endswith(f".{ending}")]
         form = named[0] if named else formats.form_of(file)
@@ -514,7 +566,7 @@ def _with_tests(found: dict[str, str]) -> dict[str, str]:
 
 def _read_part(path: str, read: Callable[[BinaryIO], np.ndarray]) -> _Part:
     try:
-        with opened(path) as file:
+        with _opened(path) as file:
             return _Part(read(file), f"{path}:")
     except Flaw as flaw:
         return _Part(None, f"{path}:", flaw)
@@ -525,7 +577,7 @@ def _read_csv_files(source: str, paths: dict[str, str]) -> _Content:
     for key, path in paths.items():
         split = key.rpartition("_")[2]
         try:
-            with opened(path) as file:
+            with _opened(path) as file:
                 images, labels = formats.read_csv(file)
         except Flaw as flaw:
             raise _refusal(f"{path}:", flaw) from flaw
@@ -535,7 +587,7 @@ def _read_csv_files(source: str, paths: dict[str, str]) -> _Content:
     return _transposed(content, next(iter(paths.values())))
 
 
-def _read_npz(source: str, path: str, archive: Npz) -> _Content:
+def _read_npz(source: str, path: str, archive: Npz | NamedArrays) -> _Content:
     """Reads an ``.npz`` that holds all there is."""
     found: dict[str, str] = {}
     for name in archive.names:
@@ -658,8 +710,14 @@ def _say(line: str) -> None:
 
 
 def _refusal(place: str, why: object) -> ClothingGANError:
-    return ClothingGANError(f"{shown(place)} {why}; replace it, or name other images with --data")
+    what_to_do = "" if isinstance(why, ForeignFileError) else "; replace it, or name other images with --data"
+    return ClothingGANError(f"{shown(place)} {why}{what_to_do}")
 
 
-def _unknown(source: str) -> ClothingGANError:
-    return ClothingGANError(f"{shown(source)}: no such data; --data takes {SOURCES}")
+def _unknown(source: str, named: str) -> ClothingGANError:
+    """Returns the error of a source that there is none of, from how the user named it too."""
+    if "://" in named:
+        return ClothingGANError(f"{shown(named)}: no such data; download it, and name the file or the folder")
+    meant = did_you_mean(named.lower(), KEYWORDS)
+    question = f"; {meant}" if meant else ""
+    return ClothingGANError(f"{shown(source)}: no such data; --data takes {SOURCES}{question}")

@@ -101,7 +101,7 @@ def assert_whole(dataset):
 def refusal(source):
     """The one line that a source is refused with."""
     with pytest.raises(ClothingGANError) as raised:
-        sources.load(str(source))
+        sources.load(source)
     message = str(raised.value)
     assert message.isprintable()
     return message

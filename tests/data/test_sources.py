@@ -1,8 +1,13 @@
 """What --data names: every source, the forms that files come in, and how several become one data set."""
 
+import gzip
+import io
+import lzma
 import os
+import pickle
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -389,7 +394,6 @@ def test_a_broken_idx_file_is_named(tmp_path):
         (npz({"x_train": np.array(7, np.uint8)}), "x_train has the shape"),
         (npz({"x_train": np.array([{}])}), "x_train holds object"),
         (npz({}), "no training images"),
-        (zip_of("archive/1.png"), "is an archive without NumPy's arrays; unpack it, and name the folder"),
     ],
 )
 def test_a_broken_npz_is_named(tmp_path, content, flaw):
@@ -397,6 +401,73 @@ def test_a_broken_npz_is_named(tmp_path, content, flaw):
     path.write_bytes(content)
     assert refusal(path).startswith(f"{path}: ")
     assert flaw in refusal(path)
+
+
+def tar_of(name):
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as file:
+        file.addfile(tarfile.TarInfo(name))
+    return content.getvalue()
+
+
+FOREIGN_FILES = {
+    "train.parquet": (
+        b"PAR1" + bytes(40) + b"PAR1",
+        "is a Parquet file, as Hugging Face keeps data sets; save",
+    ),
+    "data.arrow": (b"ARROW1\0\0", "is an Arrow file; save"),
+    "images.h5": (b"\x89HDF\r\n\x1a\n", "is an HDF5 file; save"),
+    "images.mat": (b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + bytes(90), "is a MATLAB file; save"),
+    "training.pt": (zip_of("training/data.pkl"), "is a file of PyTorch; name the folder"),
+    "old.pt": (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.", "is a file of PyTorch"),
+    "images.pkl": (pickle.dumps([1, 2]), "is a pickle, which can run any program when it is opened; save"),
+    "images.json": (b'{"images": []}', "is a JSON text; save"),
+    "shirt.png": (b"\x89PNG\r\n\x1a\n", "is one picture; name the folder that it is in"),
+    "shirt.webp": (b"RIFF\0\0\0\0WEBPVP8 ", "is one picture; name the folder that it is in"),
+    "images.tar": (tar_of("1.png"), "is a tar archive; unpack it first"),
+    "images.tar.gz": (gzip.compress(tar_of("1.png")), "is a tar archive; unpack it first"),
+    "images.tar.xz": (lzma.compress(tar_of("1.png")), "is compressed with xz; unpack it first"),
+    "images.zip": (
+        zip_of("images/1.png"),
+        "is an archive without NumPy's arrays; unpack it, and name the folder",
+    ),
+    "images.xlsx": (zip_of("[Content_Types].xml"), "is a document; save the table in it as CSV"),
+    "images.csv": (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS"),
+    "page.npy": (b"\n<!DOCTYPE html><html>", "is a web page, not the file that it was to be"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN_FILES)
+def test_a_file_that_is_not_read_is_told_what_it_is(tmp_path, name):
+    content, says = FOREIGN_FILES[name]
+    (tmp_path / name).write_bytes(content)
+    message = refusal(tmp_path / name)
+    assert message.startswith(f"{tmp_path / name}: {says}")
+    assert "replace it" not in message
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "images.tar.gz", "images.zip", "training.pt"])
+def test_a_folder_of_such_files_alone_is_told_what_they_are(tmp_path, name):
+    content, says = FOREIGN_FILES[name]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / name).write_bytes(content)
+    (tmp_path / "README.md").write_text("# A data set")
+    assert refusal(tmp_path).startswith(f"{tmp_path}: holds no images that can be read; data/{name} {says}")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("Fashion-MNIST", "did you mean fashion_mnist?"),
+        ("samples", "did you mean sample?"),
+        (
+            "https://example.com/x.npz",
+            "https://example.com/x.npz: no such data; download it, and name the file",
+        ),
+    ],
+)
+def test_a_source_that_there_is_none_of_is_asked_after(source, said):
+    assert said in refusal(source)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,103 @@
+"""Images that a program has in memory are read in the forms that they come in, and kept with a run."""
+
+import numpy as np
+import pytest
+from image_files import ARRAYS, IMAGES, assert_whole, refusal
+
+from clothinggan.data import sources
+from clothinggan.data.in_memory import keep
+
+LABELS = ARRAYS["y_train"]
+TRAINING, TEST = (IMAGES, LABELS), (ARRAYS["x_test"], ARRAYS["y_test"])
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        (TRAINING, TEST),
+        ARRAYS,
+        {"train_images": IMAGES, "train_labels": LABELS, "X_test": TEST[0], "y_test": TEST[1]},
+    ],
+    ids=["as Keras's load_data() returns them", "by an npz's names", "by other names"],
+)
+def test_training_and_test_images_are_read(arrays):
+    assert_whole(sources.load(arrays))
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        TRAINING,
+        (IMAGES / 255, np.eye(10)[LABELS]),
+        (IMAGES[:, None], LABELS.astype(str).astype(object)),
+        (IMAGES.tolist(), LABELS.tolist()),
+        # What scikit-learn's fetch_openml returns has these names among others.
+        {"data": IMAGES.reshape(-1, 784), "target": LABELS, "frame": None, "DESCR": "of clothes"},
+    ],
+    ids=["uint8", "floats and one-hot", "channels first and texts", "lists", "scikit-learn's names"],
+)
+def test_images_and_labels_are_read(arrays):
+    dataset = sources.load(arrays)
+    np.testing.assert_array_equal(dataset.train_images, IMAGES)
+    np.testing.assert_array_equal(dataset.train_labels, LABELS)
+    assert dataset.test_images is None
+
+
+@pytest.mark.parametrize("arrays", [IMAGES, (IMAGES, None), list(IMAGES)], ids=["array", "no labels", "list"])
+def test_images_need_no_labels(arrays):
+    dataset = sources.load(arrays)
+    np.testing.assert_array_equal(dataset.train_images, IMAGES)
+    assert dataset.train_labels is None
+
+
+def test_a_part_of_a_data_set_that_was_loaded_is_taken_as_it_is():
+    part = sources.load("sample").take(20)
+    dataset = sources.load(part)
+    assert dataset.fingerprint == part.fingerprint
+    assert dataset.class_names == part.class_names
+    assert dataset.is_in_memory
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        (IMAGES[:, :27], "data: x_train has the shape (12, 27, 28); images of 28 by 28 are expected"),
+        ((IMAGES,), "data: is no tuple of images and labels, or of two such tuples; it takes images"),
+        ((TRAINING, TEST, TEST), "data: is no tuple of images and labels"),
+        ([TRAINING, TEST], "data: x_train is no array"),
+        ({}, "data: holds no arrays"),
+        (
+            {"pictures": IMAGES, "names": LABELS},
+            "data: holds no training images by its names (pictures, names)",
+        ),
+        (object(), "data: x_train holds object values"),
+        (3, "data: x_train has the shape ()"),
+    ],
+    ids=[
+        "27 rows",
+        "one of a tuple",
+        "three splits",
+        "a list of tuples",
+        "nothing",
+        "names",
+        "an object",
+        "3",
+    ],
+)
+def test_what_holds_no_images_is_refused_in_one_line(arrays, said):
+    assert said in refusal(arrays)
+
+
+def test_kept_images_are_loaded_as_they_were(tmp_path):
+    dataset = sources.load(ARRAYS | {"class_names": np.array(list("abcdefghij"))})
+    again = sources.load(keep(dataset.arrays, tmp_path))
+    assert again.fingerprint == dataset.fingerprint
+    assert again.class_names == dataset.class_names
+    np.testing.assert_array_equal(again.test_images, dataset.test_images)
+    np.testing.assert_array_equal(again.test_labels, dataset.test_labels)
+
+
+def test_other_images_are_kept_beside_the_first(tmp_path):
+    first, second = (keep({"x_train": images}, tmp_path) for images in (IMAGES, 255 - IMAGES))
+    assert keep({"x_train": IMAGES}, tmp_path) == first
+    assert sorted(tmp_path.iterdir()) == sorted([first, second])
