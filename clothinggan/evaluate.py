@@ -160,8 +160,8 @@ def _discriminator_accuracy(
         return None
     try:
         dataset = evaluator.dataset
-        if file.classes and not dataset.was_trained_on(file.record):
-            dataset = dataset.classified_as(file.class_names)
+        if file.classes:
+            dataset = dataset.as_learned(file.record) or dataset.classified_as(file.class_names)
     except ClothingGANError:
         return None  # It has not learned what these images are.
     from clothinggan.checkpoint.restore import restore_discriminator

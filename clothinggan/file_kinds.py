@@ -4,6 +4,8 @@ What is neither images nor a model, whatever was expected, is known here; `cloth
 `clothinggan.checkpoint.foreign` know what is one of them in a form that is not read.
 """
 
+from collections.abc import Iterable
+
 BEGINNING = 512  # bytes, which tell what a file is
 _BEGINNINGS = {
     b"BZh": "is compressed with bzip2; unpack it first",
@@ -14,7 +16,8 @@ _BEGINNINGS = {
     b"version https://git-lfs": "is a pointer of Git LFS in the place of the file; get it by: git lfs pull",
 }
 _TAR = 257, b"ustar"
-_WEB_PAGES = (b"<!doctype html", b"<html", b"<?xml")
+_WEB_PAGES = (b"<!doctype html", b"<html", b"<head", b"<body", b"<!--", b"<?xml")
+_OLD_PYTORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 def describe_file(beginning: bytes) -> str | None:
@@ -31,6 +34,16 @@ def describe_file(beginning: bytes) -> str | None:
     if beginning.lstrip().lower().startswith(_WEB_PAGES):
         return "is a web page, not the file that it was to be; download it again"
     return None
+
+
+def is_old_pytorch(beginning: bytes) -> bool:
+    """Returns whether PyTorch wrote a file, up to its version 1.5."""
+    return beginning.startswith(_OLD_PYTORCH)
+
+
+def is_pytorch(members: Iterable[str]) -> bool:
+    """Returns whether PyTorch wrote a zip archive, by the names of what it holds."""
+    return any(name.endswith(("data.pkl", "constants.pkl")) for name in members)
 
 
 def is_pickle(beginning: bytes) -> bool:

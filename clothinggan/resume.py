@@ -192,11 +192,11 @@ def _record_and_data(
 
 def _check_images(dataset: Dataset, record: Record, path: Path, anew: bool) -> Dataset:
     """The images to go on with: those that the run was trained on, or others if they are named anew."""
+    if learned := dataset.as_learned(record):
+        return learned
     if record.examples and record.examples > len(dataset.train_images):
         record.examples = None
     dataset = dataset.trained_on(record.examples)
-    if dataset.fingerprint == record.fingerprint:
-        return dataset
     if not anew:
         raise ClothingGANError(
             f"{dataset.source} holds other images or labels than {path} was trained on; "

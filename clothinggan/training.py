@@ -11,7 +11,7 @@ from clothinggan import environment, files
 from clothinggan.checkpoint.file import Checkpoint
 from clothinggan.checkpoint.record import Record
 from clothinggan.checkpoint.run_folder import RunFolder, open_run_folder
-from clothinggan.data.in_memory import keep
+from clothinggan.data.in_memory import is_kept
 from clothinggan.data.sources import Dataset
 from clothinggan.distributed import workers
 from clothinggan.distributed.cluster import Cluster
@@ -77,9 +77,9 @@ def train(start: Start, arguments: argparse.Namespace, cluster: Cluster | None) 
         run = Run(gan, record, start.dataset, folder, team)
         if found:
             print(f"going on from {shown(found.path)}, {record.position}")
-        if folder and start.dataset.is_in_memory:
-            # They are kept as they are learned from: nothing is to be inverted a second time.
-            record.data, record.invert = str(keep(start.dataset.arrays, folder.path)), "no"
+        # Also what an earlier run kept: this one may be in another folder.
+        if folder and (start.dataset.is_in_memory or is_kept(record.data)):
+            record.data = str(start.dataset.keep(folder.path, record.invert))
         run.execute(arguments.show, arguments.tensorboard, getattr(arguments, "callbacks", ()))
         return run
 

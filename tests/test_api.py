@@ -89,9 +89,23 @@ def test_images_that_were_inverted_are_not_inverted_again_when_the_run_goes_on(t
     images = 255 - make_split("train")[0][:64]
     run = clothinggan.fit("clothing", data=images, invert="yes", batch_size=32, epochs=1, out=tmp_path)
     learned = run.dataset.train_images
-    again = clothinggan.fit(resume=tmp_path, more=1)
-    np.testing.assert_array_equal(again.dataset.train_images, learned)
+    for options in ({}, {"data": images}, {"invert": "yes"}):
+        again = clothinggan.fit(resume=tmp_path, more=1, **options)
+        np.testing.assert_array_equal(again.dataset.train_images, learned)
     np.testing.assert_array_equal(learned, 255 - images)
+
+
+def test_a_run_that_goes_on_in_another_folder_has_its_images_there(tmp_path):
+    images = make_split("train")[0][:64]
+    run = clothinggan.fit(
+        "clothing", data=images, examples=40, batch_size=32, epochs=1, out=tmp_path / "first"
+    )
+    clothinggan.fit(resume=run.path, more=1, out=tmp_path / "second")
+    shutil.rmtree(tmp_path / "first")
+    again = clothinggan.fit(resume=tmp_path / "second", more=1)
+    assert again.record.epoch == 3
+    assert len(again.dataset.train_images) == 40
+    assert len(again.dataset.taken_from.train_images) == 64
 
 
 def test_settings_are_keywords_and_a_changed_row_is_a_design(tmp_path):

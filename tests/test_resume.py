@@ -22,6 +22,7 @@ from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.checkpoint.restore import load_generator
 from clothinggan.data import sources
 from clothinggan.data.batches import batches
+from clothinggan.data.sample import make_split
 from clothinggan.presets import PRESETS
 
 
@@ -338,6 +339,18 @@ def test_of_other_images_as_many_are_taken_as_before(small_run, tmp_path, capsys
     assert resume.main(["--weights", str(small_run / "clothingGANepoch2.h5"), *options]) == 0
     assert "more.npz: 40 training images" in capsys.readouterr().out
     assert resume.main(["--more", "1"]) == 0
+
+
+def test_images_of_some_of_the_classes_are_known_again(tmp_path, capsys):
+    images, classes = make_split("train")[0][:64], np.array(["bag", "hat", "tie", "top"] * 16)
+    np.savez("all.npz", x_train=images, y_train=classes)
+    np.savez("some.npz", x_train=images, y_train=np.where(classes == "bag", "hat", classes))
+    options = ["--epochs", "1", "--previews", "0"]
+    assert train.main(["--model", "swift", "--data", "all.npz", *options]) == 0
+    assert resume.main(["--data", "some.npz", "--more", "1"]) == 0
+    assert "other images than before" in capsys.readouterr().out
+    assert resume.main(["--more", "1"]) == 0
+    assert "other images than before" not in capsys.readouterr().out
 
 
 def test_a_generator_alone_goes_on_with_a_fresh_discriminator(tmp_path, monkeypatch, capsys):

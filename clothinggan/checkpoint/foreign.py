@@ -17,7 +17,6 @@ _FROM_PYTORCH = (
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _BEGINNINGS = {
     b"\x1f\x8b": "is compressed with gzip; unpack it first",
-    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.": _FROM_PYTORCH,
     b"\x93NUMPY": f"is a NumPy array, which names no layers; {_TO_KERAS}",
     b"model_checkpoint_path": "is the list of a TensorFlow checkpoint, whose weights are in other files and "
     f"name no layers; load them into the model that they are of, and {_TO_KERAS}",
@@ -40,6 +39,10 @@ def describe_file(content: bytes, path: Path) -> str | None:
         if content.startswith(known):
             return what
     beginning = content[: file_kinds.BEGINNING]
+    if what := file_kinds.describe_file(beginning):
+        return what
+    if file_kinds.is_old_pytorch(beginning):
+        return _FROM_PYTORCH
     if file_kinds.is_picture(beginning):
         return "is a picture; --weights takes a model"
     ending = path.suffix.lower()
@@ -67,7 +70,7 @@ def describe_file(content: bytes, path: Path) -> str | None:
             "is a part of a TensorFlow checkpoint, which names no layers; load it into the model that it is "
             f"of, and {_TO_KERAS}"
         )
-    return file_kinds.describe_file(beginning)
+    return None
 
 
 def describe_folder(folder: Path) -> str:
@@ -86,7 +89,7 @@ def describe_folder(folder: Path) -> str:
 def _describe_zip(names: list[str] | None) -> str | None:
     if names is None or {archive.CONFIGURATION, archive.WEIGHTS} & set(names):
         return None
-    if any(name.endswith(("data.pkl", "constants.pkl")) for name in names):
+    if file_kinds.is_pytorch(names):
         return _FROM_PYTORCH
     if names and all(name.endswith(".npy") for name in names):
         return f"is an .npz file of arrays, which names no layers; {_TO_KERAS}"

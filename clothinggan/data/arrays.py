@@ -32,6 +32,8 @@ def as_images(array: np.ndarray) -> tuple[np.ndarray, str]:
     }
     layout = layouts.get(array.shape[1:])
     if layout is None or array.dtype.kind not in "biuf":
+        if array.shape == (SIZE, SIZE):
+            raise Flaw(f"is one image; several are expected, as an array of the shape (n, {SIZE}, {SIZE})")
         shape = f"has the shape {array.shape}" if layout is None else f"holds {array.dtype.name} values"
         raise Flaw(f"{shape}; images of 28 by 28 are expected")
     factor, offset, scaled = _scale(array)

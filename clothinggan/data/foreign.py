@@ -9,13 +9,13 @@ _SAVE_IMAGES = (
     "numpy.savez"
 )
 _FROM_PYTORCH = f"is a file of PyTorch; name the folder of the files that it was made of, or {_SAVE_IMAGES}"
-_OLD_PYTORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_ARROW = f"is an Arrow file, as Hugging Face keeps data sets; {_SAVE_IMAGES}"
 _BEGINNINGS = {
     b"PAR1": f"is a Parquet file, as Hugging Face keeps data sets; {_SAVE_IMAGES}",
-    b"ARROW1": f"is an Arrow file; {_SAVE_IMAGES}",
+    b"ARROW1": _ARROW,
+    b"\xff\xff\xff\xff": _ARROW,  # as it is streamed
     b"\x89HDF\r\n": f"is an HDF5 file; {_SAVE_IMAGES}",
     b"MATLAB": f"is a MATLAB file; {_SAVE_IMAGES}",
-    _OLD_PYTORCH: _FROM_PYTORCH,
     b"{": f"is a JSON text; {_SAVE_IMAGES}",
     b"[": f"is a JSON text; {_SAVE_IMAGES}",
 }
@@ -30,6 +30,8 @@ def describe_file(beginning: bytes) -> str | None:
     for known, what in _BEGINNINGS.items():
         if beginning.startswith(known):
             return what
+    if file_kinds.is_old_pytorch(beginning):
+        return _FROM_PYTORCH
     if file_kinds.is_picture(beginning):
         return "is one picture; name the folder that it is in"
     if file_kinds.is_pickle(beginning):
@@ -43,7 +45,7 @@ def describe_archive(members: Sequence[str]) -> str:
     Args:
         members: The names of what it holds.
     """
-    if any(name.endswith("data.pkl") for name in members):
+    if file_kinds.is_pytorch(members):
         return _FROM_PYTORCH
     if "[Content_Types].xml" in members:
         return "is a document; save the table in it as CSV"

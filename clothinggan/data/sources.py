@@ -26,7 +26,7 @@ from clothinggan.data.arrays import SIZE, Labels, as_images
 from clothinggan.data.classes import CLASS_NAMES, recognise_fashion_mnist
 from clothinggan.data.download import IDX_FILES, fetch_fashion_mnist
 from clothinggan.data.formats import Flaw, ForeignFileError, Npz, opened
-from clothinggan.data.in_memory import Arrays, NamedArrays
+from clothinggan.data.in_memory import FORMS, Arrays, NamedArrays, keep
 from clothinggan.data.tree import File, Role, find_files, role_of
 from clothinggan.dependencies import is_installed
 from clothinggan.errors import ClothingGANError, did_you_mean, listed, shown
@@ -64,6 +64,7 @@ class Dataset:
         notes: Lines for the user: what was scaled, numbered anew, left out.
         labels_flaw: A line on why the labels that there are cannot be used; empty where they can.
         is_fashion_mnist: Whether these are Fashion-MNIST's images, in whatever order and division.
+        taken_from: All of it, where this is what `take` took.
     """
 
     source: str
@@ -76,6 +77,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     labels_flaw: str = ""
     is_fashion_mnist: bool = False
+    taken_from: "Dataset | None" = None
 
     def __post_init__(self) -> None:
         """Calls classes by their numbers where nobody has named them."""
@@ -130,7 +132,8 @@ class Dataset:
                 f"give a number from 1 to {available}"
             )
         labels = None if self.train_labels is None else self.train_labels[:examples]
-        return replace(self, train_images=self.train_images[:examples], train_labels=labels)
+        images = self.train_images[:examples]
+        return replace(self, train_images=images, train_labels=labels, taken_from=self.taken_from or self)
 
     def trained_on(self, examples: int | None) -> "Dataset":
         """Returns what a run with ``--examples`` takes of this: all where that is None or not less."""
@@ -141,17 +144,29 @@ class Dataset:
         """Whether a program brought the images, so that there is no source to load them from again."""
         return self.source == IN_MEMORY
 
-    @property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """What there is, by the names that an ``.npz`` has: `load` makes an equal data set of it."""
+    def inverted(self) -> "Dataset":
+        """Returns the same data with bright and dark exchanged."""
+        test_images = None if self.test_images is None else 255 - self.test_images
+        return replace(self, train_images=255 - self.train_images, test_images=test_images)
+
+    def keep(self, folder: Path, invert: str) -> Path:
+        """Writes all of what this was taken from to a file in a folder, unless it is there; returns its path.
+
+        `load` reads the same from it with the same `invert`.
+
+        Raises:
+            ClothingGANError: If it cannot be written.
+        """
+        whole = self.taken_from or self
+        given = whole.inverted() if invert == "yes" else whole
         arrays = {
-            "x_train": self.train_images,
-            "y_train": self.train_labels,
-            "x_test": self.test_images,
-            "y_test": self.test_labels,
-            "class_names": None if self.class_names is None else np.array(self.class_names),
+            "x_train": given.train_images,
+            "y_train": given.train_labels,
+            "x_test": given.test_images,
+            "y_test": given.test_labels,
+            "class_names": None if given.class_names is None else np.array(given.class_names),
         }
-        return {name: array for name, array in arrays.items() if array is not None}
+        return keep({name: array for name, array in arrays.items() if array is not None}, folder)
 
     def classified_as(self, names: Sequence[str]) -> "Dataset":
         """Returns the same data with its classes numbered as in `names`; without labels where that is empty.
@@ -183,9 +198,23 @@ class Dataset:
             self, train_labels=numbers[self.train_labels], test_labels=test_labels, class_names=tuple(names)
         )
 
+    def as_learned(self, record: Record) -> "Dataset | None":
+        """Returns a run's training images, classes numbered as it learns them; None if these are others.
+
+        A run that went on with images of some of its classes keeps its numbers for these.
+        """
+        taken = self.trained_on(record.examples)
+        if taken.fingerprint == record.fingerprint or not record.class_names:
+            return taken if taken.fingerprint == record.fingerprint else None
+        try:
+            numbered = taken.classified_as(record.class_names)
+        except ClothingGANError:
+            return None
+        return numbered if numbered.fingerprint == record.fingerprint else None
+
     def was_trained_on(self, record: Record) -> bool:
         """Returns whether a run's training images are the first of these."""
-        return self.trained_on(record.examples).fingerprint == record.fingerprint
+        return self.as_learned(record) is not None
 
 
 def is_from_tfds(source: str) -> bool:
@@ -252,7 +281,7 @@ def load(
             used are no reason: `Dataset.labels_flaw` says so.
     """
     if not isinstance(source, str | os.PathLike):
-        return _load_arrays(source.arrays if isinstance(source, Dataset) else source, invert)
+        return _brought(source, invert) if isinstance(source, Dataset) else _load_arrays(source, invert)
     named = os.fspath(source)
     source = resolve(named)
     try:
@@ -277,10 +306,17 @@ def _load_arrays(arrays: Arrays, invert: str) -> Dataset:
     try:
         return _assemble(_read_npz(IN_MEMORY, "data", NamedArrays(arrays)), invert)
     except Flaw as flaw:
-        raise ClothingGANError(
-            f"data: {flaw}; it takes images of 28 by 28, a tuple of these and their labels, or what Keras's "
-            "load_data() returns"
-        ) from flaw
+        raise ClothingGANError(f"data: {flaw}; {FORMS}") from flaw
+
+
+def _brought(dataset: Dataset, invert: str) -> Dataset:
+    """Returns a data set that a program has loaded, and perhaps changed, as one that it brings."""
+    sets = [(dataset.train_images, dataset.train_labels)]
+    if dataset.test_images is not None:
+        sets.append((dataset.test_images, dataset.test_labels))
+    is_known, _ = recognise_fashion_mnist(sets)
+    brought = replace(dataset, source=IN_MEMORY, is_fashion_mnist=is_known, taken_from=None)
+    return brought.inverted() if invert == "yes" else brought
 
 
 def _load_sample() -> Dataset:
@@ -297,7 +333,8 @@ def _load_fashion_mnist(invert: str) -> Dataset:
 
 
 def _load_folder(source: str, fit: str, invert: str) -> Dataset:
-    present = {entry.name for entry in os.scandir(source) if not entry.is_dir()}
+    with os.scandir(source) as entries:
+        present = {entry.name for entry in entries if not entry.is_dir()}
     published = {
         key: os.path.join(source, next(name for name in (name, f"{name}.gz") if name in present))
         for key, name in IDX_FILES.items()
@@ -313,7 +350,9 @@ def _load_folder(source: str, fit: str, invert: str) -> Dataset:
     if holds_idx or len(others) == len(files):
         content = _read_folder(source, others)
         if "x_train" not in content.parts and others:
-            for file in others[:_LISTED]:
+            # Data sets have notes of these kinds beside them.
+            telling = [file for file in others if not file.path.lower().endswith((".json", ".md", ".txt"))]
+            for file in telling[:_LISTED]:
                 if what := formats.describe_foreign_file(file.path):
                     raise ForeignFileError(f"holds no images that can be read; {'/'.join(file.parts)} {what}")
             raise Flaw(f"{NO_IMAGES}; what is there is no {KINDS}: {files_listed(others)}")
@@ -368,6 +407,8 @@ def _assemble(content: _Content, invert: str) -> Dataset:
                     raise part.flaw
                 images[name], said = as_images(part.array)
             except Flaw as flaw:
+                if content.source == IN_MEMORY:
+                    raise ClothingGANError(f"{part.place} {flaw}; {FORMS}") from flaw
                 raise _refusal(part.place, flaw) from flaw
             if said and said not in notes:
                 notes.append(said)
@@ -477,7 +518,10 @@ def _read_folder(source: str, files: Sequence[File]) -> _Content:
         ways = " or ".join(f"--data {shown(path)}" for path in found[:_LISTED])
         more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
         raise ClothingGANError(f"{shown(source)}: holds several data sets; say which with {ways}{more}")
-    return _read_alone(source, found[0]) if found else _Content(source, {})
+    try:
+        return _read_alone(source, found[0]) if found else _Content(source, {})
+    except Flaw as flaw:
+        raise _refusal(f"{found[0]}:", flaw) from flaw
 
 
 def _groups(files: Iterable[File]) -> list[_Group]:

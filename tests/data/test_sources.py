@@ -415,7 +415,8 @@ FOREIGN_FILES = {
         b"PAR1" + bytes(40) + b"PAR1",
         "is a Parquet file, as Hugging Face keeps data sets; save",
     ),
-    "data.arrow": (b"ARROW1\0\0", "is an Arrow file; save"),
+    "data.arrow": (b"ARROW1\0\0", "is an Arrow file, as Hugging Face keeps data sets; save"),
+    "data-00000-of-00001.arrow": (b"\xff\xff\xff\xff\x10\0", "is an Arrow file, as Hugging Face keeps"),
     "images.h5": (b"\x89HDF\r\n\x1a\n", "is an HDF5 file; save"),
     "images.mat": (b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + bytes(90), "is a MATLAB file; save"),
     "training.pt": (zip_of("training/data.pkl"), "is a file of PyTorch; name the folder"),
@@ -452,7 +453,13 @@ def test_a_folder_of_such_files_alone_is_told_what_they_are(tmp_path, name):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / name).write_bytes(content)
     (tmp_path / "README.md").write_text("# A data set")
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train"]}')
     assert refusal(tmp_path).startswith(f"{tmp_path}: holds no images that can be read; data/{name} {says}")
+
+
+def test_the_only_file_of_a_folder_is_named_with_what_is_wrong_with_it(tmp_path):
+    (tmp_path / "images.npz").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    assert refusal(tmp_path).startswith(f"{tmp_path / 'images.npz'}: is a pointer of Git LFS")
 
 
 @pytest.mark.parametrize(
