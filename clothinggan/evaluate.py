@@ -148,7 +148,7 @@ def _classes_as_numbered(file: Checkpoint, evaluator: Evaluator) -> list[int] | 
     if set(names) <= set(known):
         return [known.index(name) for name in names]
     # The first files called all classes by Fashion-MNIST's names.
-    if file.record and evaluator.dataset.was_trained_on(file.record) and len(names) >= len(known):
+    if file.record and evaluator.dataset.was_trained_on(file.record) and len(names) == len(known):
         return list(file.classes)
     return None
 

@@ -89,7 +89,7 @@ def test_images_that_were_inverted_are_not_inverted_again_when_the_run_goes_on(t
     images = 255 - make_split("train")[0][:64]
     run = clothinggan.fit("clothing", data=images, invert="yes", batch_size=32, epochs=1, out=tmp_path)
     learned = run.dataset.train_images
-    for options in ({}, {"data": images}, {"invert": "yes"}):
+    for options in ({}, {"data": images}, {"data": run.dataset}, {"invert": "yes"}):
         again = clothinggan.fit(resume=tmp_path, more=1, **options)
         np.testing.assert_array_equal(again.dataset.train_images, learned)
     np.testing.assert_array_equal(learned, 255 - images)

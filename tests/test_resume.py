@@ -17,7 +17,7 @@ from conftest import CORES, ONEDNN_IS_OFF, SMALL_BATCHES, fork, stranger, wait_f
 from crash_test import differences
 from forked_commands import run_forked
 
-from clothinggan import resume, train
+from clothinggan import evaluate, resume, train
 from clothinggan.checkpoint.file import read_checkpoint
 from clothinggan.checkpoint.restore import load_generator
 from clothinggan.data import sources
@@ -341,16 +341,19 @@ def test_of_other_images_as_many_are_taken_as_before(small_run, tmp_path, capsys
     assert resume.main(["--more", "1"]) == 0
 
 
-def test_images_of_some_of_the_classes_are_known_again(tmp_path, capsys):
-    images, classes = make_split("train")[0][:64], np.array(["bag", "hat", "tie", "top"] * 16)
-    np.savez("all.npz", x_train=images, y_train=classes)
-    np.savez("some.npz", x_train=images, y_train=np.where(classes == "bag", "hat", classes))
+@pytest.mark.parametrize("first", [{"y_train": np.array(["bag", "hat", "tie", "top"] * 16)}, {}])
+def test_images_whose_classes_a_run_numbers_otherwise_or_not_at_all_are_known_again(first, capsys):
+    images, fewer = make_split("train")[0], np.array(["hat", "hat", "tie", "top"] * 16)
+    np.savez("first.npz", x_train=images[:64], **first)
+    np.savez("other.npz", x_train=images[64:128], y_train=fewer, x_test=images[128:192], y_test=fewer)
     options = ["--epochs", "1", "--previews", "0"]
-    assert train.main(["--model", "swift", "--data", "all.npz", *options]) == 0
-    assert resume.main(["--data", "some.npz", "--more", "1"]) == 0
+    assert train.main(["--model", "swift", "--data", "first.npz", *options]) == 0
+    assert resume.main(["--data", "other.npz", "--more", "1"]) == 0
     assert "other images than before" in capsys.readouterr().out
     assert resume.main(["--more", "1"]) == 0
-    assert "other images than before" not in capsys.readouterr().out
+    assert evaluate.main(["--weights", "swiftGANlatest.h5", "--quick"]) == 0
+    said = capsys.readouterr()
+    assert "other images" not in said.out + said.err
 
 
 def test_a_generator_alone_goes_on_with_a_fresh_discriminator(tmp_path, monkeypatch, capsys):

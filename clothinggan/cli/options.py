@@ -19,7 +19,7 @@ from clothinggan.checkpoint.record import (
 )
 from clothinggan.cli import output
 from clothinggan.data import sources
-from clothinggan.data.in_memory import Arrays
+from clothinggan.data.in_memory import Arrays, is_kept
 from clothinggan.data.sources import Dataset
 from clothinggan.distributed.cluster import STRATEGIES, Cluster, check_source
 from clothinggan.distributed.rendezvous import SECONDS_TO_WAIT
@@ -131,7 +131,9 @@ def load_data(
     """
     asked = arguments.data
     fit = arguments.fit or (record.fit if record else "pad")
-    invert = arguments.invert or (record.invert if record else "auto")
+    # What has been loaded is inverted already, if it was to be.
+    inherits = record and not isinstance(asked, Dataset)
+    invert = arguments.invert or (record.invert if inherits else "auto")
     if asked is not None:  # An array has no truth value.
         named, by = asked, None
     elif record:
@@ -153,9 +155,9 @@ def load_data(
 
 
 def _moved_along(source: str, weights: Path) -> str:
-    """Returns where images are that were a file beside the weights, and went where these went."""
+    """Returns where images are that a run kept beside its weights, and that went where these went."""
     beside = weights.parent / Path(source).name
-    is_gone = os.path.isabs(source) and not os.path.lexists(source)
+    is_gone = is_kept(source) and not os.path.lexists(source)
     return str(beside) if is_gone and beside.is_file() else source
 
 

@@ -39,11 +39,15 @@ class NamedArrays:
 
     def __init__(self, arrays: object):
         self._arrays = _named(arrays)
+        try:
+            names = list(self._arrays)
+        except Exception as error:  # as of a file that was closed
+            raise Flaw(f"cannot be read: {first_line(error)}") from error
+        if not all(isinstance(name, str) for name in names):
+            raise Flaw("has names that are no texts")
         # What NumPy has opened reads an array when it is asked for it, and has none that is None.
-        absent = {
-            name for name in self._arrays if isinstance(self._arrays, dict) and self._arrays[name] is None
-        }
-        self.names = [name for name in self._arrays if name not in absent]
+        in_memory = self._arrays if isinstance(self._arrays, dict) else {}
+        self.names = [name for name in names if in_memory.get(name, name) is not None]
         if not self.names:
             raise Flaw("holds no arrays")
 

@@ -53,7 +53,7 @@ class Dataset:
     """Images to train on and, where there are any, their labels and a test set.
 
     Attributes:
-        source: What `load` reads these images from again.
+        source: What `load` reads these images from again; `IN_MEMORY` where a program brought them.
         train_images: uint8 of shape (n, 28, 28), from 0 (background) to 255; n is at least 1.
         train_labels: uint8, or uint16 for more than 256 classes, of shape (n,), each an index of
             `class_names`; or None.
@@ -144,10 +144,16 @@ class Dataset:
         """Whether a program brought the images, so that there is no source to load them from again."""
         return self.source == IN_MEMORY
 
-    def inverted(self) -> "Dataset":
-        """Returns the same data with bright and dark exchanged."""
-        test_images = None if self.test_images is None else 255 - self.test_images
-        return replace(self, train_images=255 - self.train_images, test_images=test_images)
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The images and labels that there are, by Keras's names for them."""
+        arrays = {
+            "x_train": self.train_images,
+            "y_train": self.train_labels,
+            "x_test": self.test_images,
+            "y_test": self.test_labels,
+        }
+        return {name: array for name, array in arrays.items() if array is not None}
 
     def keep(self, folder: Path, invert: str) -> Path:
         """Writes all of what this was taken from to a file in a folder, unless it is there; returns its path.
@@ -158,15 +164,12 @@ class Dataset:
             ClothingGANError: If it cannot be written.
         """
         whole = self.taken_from or self
-        given = whole.inverted() if invert == "yes" else whole
-        arrays = {
-            "x_train": given.train_images,
-            "y_train": given.train_labels,
-            "x_test": given.test_images,
-            "y_test": given.test_labels,
-            "class_names": None if given.class_names is None else np.array(given.class_names),
-        }
-        return keep({name: array for name, array in arrays.items() if array is not None}, folder)
+        arrays = whole.arrays
+        if invert == "yes":
+            arrays |= {name: 255 - array for name, array in arrays.items() if name.startswith("x_")}
+        if whole.class_names is not None:
+            arrays["class_names"] = np.array(whole.class_names)
+        return keep(arrays, folder)
 
     def classified_as(self, names: Sequence[str]) -> "Dataset":
         """Returns the same data with its classes numbered as in `names`; without labels where that is empty.
@@ -204,10 +207,10 @@ class Dataset:
         A run that went on with images of some of its classes keeps its numbers for these.
         """
         taken = self.trained_on(record.examples)
-        if taken.fingerprint == record.fingerprint or not record.class_names:
-            return taken if taken.fingerprint == record.fingerprint else None
+        if taken.fingerprint == record.fingerprint:
+            return taken
         try:
-            numbered = taken.classified_as(record.class_names)
+            numbered = taken.classified_as(CLASS_NAMES if record.class_names is None else record.class_names)
         except ClothingGANError:
             return None
         return numbered if numbered.fingerprint == record.fingerprint else None
@@ -273,7 +276,7 @@ def load(
             looks at the borders of pictures, and leaves arrays as they are.
 
     Returns:
-        The data set; its ``source`` is that of `resolve`.
+        The data set; its ``source`` is that of `resolve`, or `IN_MEMORY`.
 
     Raises:
         ClothingGANError: If there is no such source, or its images cannot be had. The message is
@@ -311,12 +314,11 @@ def _load_arrays(arrays: Arrays, invert: str) -> Dataset:
 
 def _brought(dataset: Dataset, invert: str) -> Dataset:
     """Returns a data set that a program has loaded, and perhaps changed, as one that it brings."""
-    sets = [(dataset.train_images, dataset.train_labels)]
-    if dataset.test_images is not None:
-        sets.append((dataset.test_images, dataset.test_labels))
-    is_known, _ = recognise_fashion_mnist(sets)
-    brought = replace(dataset, source=IN_MEMORY, is_fashion_mnist=is_known, taken_from=None)
-    return brought.inverted() if invert == "yes" else brought
+    parts = {name: _Part(array, f"data: {name}") for name, array in dataset.arrays.items()}
+    names = None if dataset.class_names is None else np.array(dataset.class_names)
+    brought = _assemble(_Content(IN_MEMORY, parts, list(dataset.notes), names, are_arrays=False), invert)
+    flaw = dataset.labels_flaw or brought.labels_flaw
+    return replace(brought, origin=dataset.origin, labels_flaw=flaw)
 
 
 def _load_sample() -> Dataset:
@@ -351,7 +353,8 @@ def _load_folder(source: str, fit: str, invert: str) -> Dataset:
         content = _read_folder(source, others)
         if "x_train" not in content.parts and others:
             # Data sets have notes of these kinds beside them.
-            telling = [file for file in others if not file.path.lower().endswith((".json", ".md", ".txt"))]
+            notes = ("", ".json", ".md", ".txt")
+            telling = [file for file in others if Path(file.path).suffix.lower() not in notes]
             for file in telling[:_LISTED]:
                 if what := formats.describe_foreign_file(file.path):
                     raise ForeignFileError(f"holds no images that can be read; {'/'.join(file.parts)} {what}")

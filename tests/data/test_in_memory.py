@@ -1,5 +1,7 @@
 """Images that a program has in memory are read in the forms that they come in, and kept with a run."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from image_files import ARRAYS, IMAGES, assert_whole, refusal
@@ -93,6 +95,15 @@ def test_a_part_of_a_data_set_that_was_loaded_is_taken_as_it_is():
     assert dataset.is_in_memory
 
 
+def test_a_data_set_that_the_program_has_changed_is_read_as_its_arrays_are():
+    changed = dataclasses.replace(sources.load("sample").take(12), train_images=IMAGES / 255)
+    np.testing.assert_array_equal(sources.load(changed).train_images, IMAGES)
+    assert (
+        "a label for each of 5 images"
+        in sources.load(dataclasses.replace(changed, train_images=IMAGES[:5])).labels_flaw
+    )
+
+
 def test_a_part_of_fashion_mnist_is_no_longer_all_of_it():
     whole = sources.Dataset("fashion_mnist", IMAGES, is_fashion_mnist=True)
     assert not sources.load(whole.take(5)).is_fashion_mnist
@@ -111,6 +122,7 @@ def test_a_part_of_fashion_mnist_is_no_longer_all_of_it():
             {"pictures": IMAGES, "names": LABELS},
             "data: holds no training images by its names (pictures, names)",
         ),
+        ({0: IMAGES, 1: IMAGES}, "data: has names that are no texts"),
         (object(), "data: x_train holds object values"),
         (3, "data: x_train has the shape ()"),
     ],
@@ -122,6 +134,7 @@ def test_a_part_of_fashion_mnist_is_no_longer_all_of_it():
         "one image",
         "nothing",
         "names",
+        "numbers",
         "an object",
         "3",
     ],
