@@ -71,6 +71,7 @@ class Example:
         measured: The epochs whose files are measured.
         names: What the names of the files about it begin with.
         precision: What its networks are computed in.
+        commit: Whose code trained what is in weights/: with a new run it is named anew.
         is_packaged: Whether its generator comes with the package.
     """
 
@@ -79,6 +80,7 @@ class Example:
     measured: tuple[int, ...]
     names: str
     precision: str = "float32"
+    commit: str = ""
     is_packaged: bool = False
 
     @property
@@ -92,8 +94,10 @@ class Example:
 
 
 EXAMPLES = {
-    "clothing": Example(PRESETS["clothing"], 200, tuple(range(5, 201, 5)), "", precision="bfloat16"),
-    "swift": Example(PRESETS["swift"], 40, (5, 10, 20, 30, 40), "swift_", is_packaged=True),
+    "clothing": Example(
+        PRESETS["clothing"], 200, tuple(range(5, 201, 5)), "", precision="bfloat16", commit="33017f1"
+    ),
+    "swift": Example(PRESETS["swift"], 40, (5, 10, 20, 30, 40), "swift_", commit="fe898b2", is_packaged=True),
 }
 
 
@@ -348,6 +352,7 @@ def section(example: Example) -> str:
     options = f"--model {record.preset} --data {report['data']} --epochs {example.epochs}"
     if record.precision != "float32":
         options += f" --precision {record.precision}"
+    commit = f", trained by the code of commit `{example.commit}`" if example.commit else ""
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     return f"""## `{last.path.name}`
 
@@ -369,7 +374,7 @@ and, after each cut-off, `python -m clothinggan.resume`.
 | epochs, steps | {record.epoch}, {record.step:,} |
 | time | {duration(seconds)} of training, beside what else the machine did |
 | machine | {record.processor or processor_name()}, {record.threads} threads |
-| versions | {versions} |
+| versions | {versions}{commit} |
 
 {table(report)}
 

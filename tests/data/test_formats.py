@@ -158,7 +158,7 @@ def test_a_csv_may_hold_floats():
 @pytest.mark.parametrize(
     ("content", "flaw"),
     [
-        (b"", "has 1 columns"),
+        (b"", "has 1 column;"),
         (csv(IMAGES, LABELS)[:-100], r"columns in line 13, and 785 in the first"),
         (
             csv(IMAGES, LABELS).replace(b"\r\n", b"\r\nx", 1)[:-5] + b"x",
@@ -168,7 +168,7 @@ def test_a_csv_may_hold_floats():
         (b"id,file\n1,a.png\n", "has 2 columns"),
         (gzip.compress(csv(IMAGES))[:-20], "cut short"),
         (csv(IMAGES, ["x" * 101] * 12), "more than 100 characters"),
-        (b"9" * 10**6, "has 1 columns"),
+        (b"9" * 10**6, "has 1 column;"),
     ],
 )
 def test_a_broken_csv_has_its_flaw_told(content, flaw):
