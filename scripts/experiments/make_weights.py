@@ -72,6 +72,7 @@ class Example:
         names: What the names of the files about it begin with.
         precision: What its networks are computed in.
         commit: Whose code trained what is in weights/: with a new run it is named anew.
+        instructions: What its processor computed with, which decides on the last bits: named anew too.
         is_packaged: Whether its generator comes with the package.
     """
 
@@ -81,6 +82,7 @@ class Example:
     names: str
     precision: str = "float32"
     commit: str = ""
+    instructions: str = ""
     is_packaged: bool = False
 
     @property
@@ -95,9 +97,23 @@ class Example:
 
 EXAMPLES = {
     "clothing": Example(
-        PRESETS["clothing"], 200, tuple(range(5, 201, 5)), "", precision="bfloat16", commit="33017f1"
+        PRESETS["clothing"],
+        200,
+        tuple(range(5, 201, 5)),
+        "",
+        precision="bfloat16",
+        commit="33017f1",
+        instructions="AVX-512",
     ),
-    "swift": Example(PRESETS["swift"], 40, (5, 10, 20, 30, 40), "swift_", commit="fe898b2", is_packaged=True),
+    "swift": Example(
+        PRESETS["swift"],
+        40,
+        (5, 10, 20, 30, 40),
+        "swift_",
+        commit="fe898b2",
+        instructions="AVX2",
+        is_packaged=True,
+    ),
 }
 
 
@@ -353,6 +369,7 @@ def section(example: Example) -> str:
     if record.precision != "float32":
         options += f" --precision {record.precision}"
     commit = f", trained by the code of commit `{example.commit}`" if example.commit else ""
+    instructions = f" with {example.instructions}" if example.instructions else ""
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     return f"""## `{last.path.name}`
 
@@ -373,7 +390,7 @@ and, after each cut-off, `python -m clothinggan.resume`.
 | seed, batch, precision | {record.seed}, {record.batch_size}, {record.precision} |
 | epochs, steps | {record.epoch}, {record.step:,} |
 | time | {duration(seconds)} of training, beside what else the machine did |
-| machine | {record.processor or processor_name()}, {record.threads} threads |
+| machine | {record.processor or processor_name()}{instructions}, {record.threads} threads |
 | versions | {versions}{commit} |
 
 {table(report)}
