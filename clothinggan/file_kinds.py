@@ -16,7 +16,6 @@ _BEGINNINGS = {
     b"version https://git-lfs": "is a pointer of Git LFS in the place of the file; get it by: git lfs pull",
 }
 _TAR = 257, b"ustar"
-_WEB_PAGES = (b"<!doctype html", b"<html", b"<head", b"<body", b"<!--", b"<?xml")
 _OLD_PYTORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -31,7 +30,10 @@ def describe_file(beginning: bytes) -> str | None:
             return what
     if beginning.startswith(_TAR[1], _TAR[0]):
         return "is a tar archive; unpack it first"
-    if beginning.lstrip().lower().startswith(_WEB_PAGES):
+    text = beginning.lstrip().lower()
+    if text.startswith(b"<"):
+        if b"<svg" in text and b"<html" not in text:
+            return "is an SVG drawing; save it as a PNG picture"
         return "is a web page, not the file that it was to be; download it again"
     return None
 

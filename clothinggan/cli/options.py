@@ -164,8 +164,8 @@ def _moved_along(source: str, weights: Path) -> str:
 def _load(source: str | Arrays | Dataset, fit: str, invert: str, cluster: Cluster | None) -> Dataset:
     if isinstance(source, str):
         check_source(cluster, source)
-    if isinstance(source, str) and sources.is_from_tfds(source):
-        import_tensorflow()  # Before TensorFlow Datasets does it, with all that it says.
+        if sources.is_from_tfds(source):
+            import_tensorflow()  # Before TensorFlow Datasets does it, with all that it says.
     return sources.load(source, fit, invert)
 
 

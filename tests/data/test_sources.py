@@ -434,6 +434,7 @@ FOREIGN_FILES = {
     ),
     "images.xlsx": (zip_of("[Content_Types].xml"), "is a document; save the table in it as CSV"),
     "images.csv": (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS"),
+    "shirt.svg": (b'<?xml version="1.0"?>\n<svg width="9">', "is an SVG drawing; save it as a PNG picture"),
     "page.npy": (b"\n<!DOCTYPE html><html>", "is a web page, not the file that it was to be"),
 }
 
